@@ -1,0 +1,24 @@
+//! Sapphire Edge: the firmware of a box that gets a customer's security logs to the BluSapphire gateway.
+//!
+//! The house, by floors; a room may import only from lower floors, and rooms on one floor do not know each other
+//! (`tests/it/floors.rs` checks it):
+//!
+//! ```text
+//!  9  main.rs                        the process
+//!  8  command/                       arguments and what the commands print
+//!  7  demo/                          the whole box and a gateway on loopback, with a play
+//!  6  app/                           composition and supervision; the only room that sees all
+//!  5  config/                        the settings file; gathers every room's own Config
+//!  4  web/                           the local HTTP listener
+//!  3  source/ output/                the two doors: data in, data out
+//!  2  queue/                         the hearth: durable, between the doors
+//!  1  wire/ net/ status/ control/    formats; sockets and TLS; health; requests to the running program
+//!  0  event/ quantity/ secret/ clock/  the words everyone uses
+//! ```
+
+pub mod clock;
+pub mod event;
+pub mod quantity;
+pub mod queue;
+pub mod secret;
+pub mod status;

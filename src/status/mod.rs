@@ -1,0 +1,297 @@
+//! Health and counters of every component: written by each room, read by the page, the commands and the lights.
+//!
+//! Floor 1. Every fault has three parts: what is wrong, since when, and what a person should do. All readers show the same
+//! words, because they all read the same [`Snapshot`].
+
+mod counters;
+
+pub use counters::{Count, Counters, DropReason, Gauge};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Clock, Timestamp};
+
+/// Which kind of component a line of the status is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// A source, by its id.
+    Source,
+    /// The queue (its id is `queue`).
+    Queue,
+    /// An output, by its id.
+    Output,
+    /// The local HTTP listener, the control socket and what else belongs to the box itself.
+    Box,
+}
+
+impl Component {
+    /// The word for tables and metric labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Queue => "queue",
+            Self::Output => "output",
+            Self::Box => "box",
+        }
+    }
+}
+
+/// How a component is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Health {
+    /// Not yet ready.
+    Starting,
+    /// Does its work.
+    Healthy,
+    /// Works, but a person should look.
+    Degraded(Fault),
+    /// Does not work.
+    Failed(Fault),
+    /// Was told to stop.
+    Stopped,
+}
+
+impl Health {
+    /// A degraded state with its words.
+    pub fn degraded(what: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self::Degraded(Fault { what: what.into(), todo: todo.into(), since: Timestamp::default().to_string() })
+    }
+
+    /// A failed state with its words.
+    pub fn failed(what: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self::Failed(Fault { what: what.into(), todo: todo.into(), since: Timestamp::default().to_string() })
+    }
+
+    /// One word for tables and metrics.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Degraded(_) => "degraded",
+            Self::Failed(_) => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// The words of the fault, if there is one.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Degraded(fault) | Self::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn fault_mut(&mut self) -> Option<&mut Fault> {
+        match self {
+            Self::Degraded(fault) | Self::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong, in words a technician can act on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What is wrong.
+    pub what: String,
+    /// What to do next.
+    pub todo: String,
+    /// Since when (RFC 3339); filled in by the board.
+    pub since: String,
+}
+
+/// The shared board. Clones are the same board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    clock: Clock,
+    started: Timestamp,
+    entries: Arc<Mutex<Entries>>,
+}
+
+type Entries = BTreeMap<(Component, String), Arc<Entry>>;
+
+#[derive(Debug)]
+struct Entry {
+    health: Mutex<Health>,
+    counters: Counters,
+}
+
+/// One component's own line on the board. Clones write to the same line.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    clock: Clock,
+    entry: Arc<Entry>,
+}
+
+impl Board {
+    /// An empty board.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let started = clock.now();
+        Self { clock, started, entries: Arc::default() }
+    }
+
+    /// The line of a component: made at the first call, the same (counters included) at every later one.
+    #[must_use]
+    pub fn handle(&self, component: Component, id: &str) -> Handle {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries
+            .entry((component, id.to_owned()))
+            .or_insert_with(|| Arc::new(Entry { health: Mutex::new(Health::Starting), counters: Counters::default() }));
+        Handle { clock: self.clock.clone(), entry: Arc::clone(entry) }
+    }
+
+    /// Takes a component's line away, when the settings no longer name it.
+    pub fn remove(&self, component: Component, id: &str) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&(component, id.to_owned()));
+    }
+
+    /// The state of everything now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = entries.iter().map(|((component, id), entry)| Line {
+            component: *component,
+            id: id.clone(),
+            health: entry.health.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            counts: entry.counters.counts(),
+            dropped: entry.counters.dropped(),
+            gauges: entry.counters.gauges(),
+        });
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            at: self.clock.now().to_string(),
+            uptime_seconds: self.clock.now().since(self.started).as_secs(),
+            components: lines.collect(),
+        }
+    }
+}
+
+impl Handle {
+    /// Sets the health; `since` is kept while the words stay the same.
+    pub fn set(&self, mut health: Health) {
+        let mut current = self.entry.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fault) = health.fault_mut() {
+            let before = current.fault().filter(|before| before.what == fault.what);
+            fault.since = before.map_or_else(|| self.clock.now().to_string(), |before| before.since.clone());
+        }
+        *current = health;
+    }
+
+    /// The health now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.entry.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The component's counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.entry.counters
+    }
+}
+
+/// Everything at one moment, in the order sources, queue, outputs, box.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The program's version.
+    pub version: String,
+    /// When it was taken (RFC 3339).
+    pub at: String,
+    /// Seconds since the program started, by the wall clock.
+    pub uptime_seconds: u64,
+    /// A line per component.
+    pub components: Vec<Line>,
+}
+
+impl Snapshot {
+    /// The line of one component.
+    #[must_use]
+    pub fn line(&self, component: Component, id: &str) -> Option<&Line> {
+        self.components.iter().find(|line| line.component == component && line.id == id)
+    }
+
+    /// Whether nothing has failed and nothing is still starting.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.components.iter().all(|line| !matches!(line.health, Health::Failed(_) | Health::Starting))
+    }
+}
+
+/// One component's part of a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Its kind.
+    pub component: Component,
+    /// Its id.
+    pub id: String,
+    /// Its health.
+    pub health: Health,
+    /// Its counters since the program started, those that are not zero, by name.
+    pub counts: BTreeMap<Count, u64>,
+    /// What it dropped since the program started, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Its gauges, those that are not zero.
+    pub gauges: BTreeMap<Gauge, u64>,
+}
+
+impl Line {
+    /// A counter; zero where it never moved.
+    #[must_use]
+    pub fn count(&self, count: Count) -> u64 {
+        self.counts.get(&count).copied().unwrap_or(0)
+    }
+
+    /// A gauge; zero where it was never set.
+    #[must_use]
+    pub fn gauge(&self, gauge: Gauge) -> u64 {
+        self.gauges.get(&gauge).copied().unwrap_or(0)
+    }
+
+    /// All drops together.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_fault_keeps_its_beginning_while_its_words_stay() {
+        let micros = Arc::new(AtomicU64::new(1_000_000));
+        let board = Board::new(Clock::Fixed(Arc::clone(&micros)));
+        let handle = board.handle(Component::Output, "gateway");
+        handle.set(Health::failed("connection refused", "check the gateway"));
+        micros.store(9_000_000, Ordering::Relaxed);
+        handle.set(Health::failed("connection refused", "check the gateway"));
+        assert_eq!(handle.health().fault().unwrap().since, "1970-01-01T00:00:01.000Z");
+        handle.set(Health::failed("name not found", "check the name"));
+        assert_eq!(handle.health().fault().unwrap().since, "1970-01-01T00:00:09.000Z");
+        assert!(!board.snapshot().is_ready());
+    }
+
+    #[test]
+    fn a_handle_asked_for_twice_is_the_same_line() {
+        let board = Board::new(Clock::System);
+        board.handle(Component::Source, "fw").counters().add(Count::ReceivedEvents, 2);
+        board.handle(Component::Source, "fw").counters().add(Count::ReceivedEvents, 3);
+        let snapshot = board.snapshot();
+        assert_eq!(snapshot.line(Component::Source, "fw").unwrap().count(Count::ReceivedEvents), 5);
+        let json = serde_json::to_string(&snapshot).unwrap();
+        let again: Snapshot = serde_json::from_str(&json).unwrap();
+        assert_eq!(again.components.len(), 1);
+    }
+}

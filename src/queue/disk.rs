@@ -1,0 +1,122 @@
+//! The one seam between the queue and the disk: open, append, sync, read, rename, remove, sync the folder.
+//!
+//! Everything the queue's segments do to a disk goes through [`Disk`], so that a simulated one can drop, tear and reorder
+//! what was not synced, fail with EIO or ENOSPC, and flip bits. (sled keeps its own files; they are a cache, see `index`.)
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A folder of files.
+pub(super) trait Disk: fmt::Debug + Send + Sync {
+    /// Makes a new file for appending; it must not exist. Durable only after `sync_dir`.
+    fn create(&self, name: &str) -> io::Result<Box<dyn Append>>;
+    /// Opens a file for reading.
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read>>;
+    /// Cuts a file to this length and makes that durable.
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()>;
+    /// Takes a file away. Durable only after `sync_dir`.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// The names in the folder.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Makes creations and removals durable.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// A file that grows at its end.
+pub(super) trait Append: fmt::Debug + Send {
+    /// Writes all of it at the end. After an error any part of it may be in the file.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once everything appended so far would survive a power cut. After an error nothing is known of what was
+    /// appended since the last success: the kernel may have dropped the pages, so asking again proves nothing.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file that is read at any place.
+pub(super) trait Read: fmt::Debug + Send + Sync {
+    /// Reads at most `into.len()` bytes from `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// The length now.
+    fn length(&self) -> io::Result<u64>;
+}
+
+/// A folder on the machine's own disk.
+#[derive(Debug)]
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens the folder, and makes it (mode 0700) where it does not exist.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Disk for Folder {
+    fn create(&self, name: &str) -> io::Result<Box<dyn Append>> {
+        let file = OpenOptions::new().append(true).create_new(true).open(self.0.join(name))?;
+        Ok(Box::new(Growing(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(Standing(File::open(self.0.join(name))?)))
+    }
+
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.0.join(name))?;
+        file.set_len(length)?;
+        file.sync_all()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names =
+            fs::read_dir(&self.0)?.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        names.collect()
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct Growing(File);
+
+impl Append for Growing {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+#[derive(Debug)]
+struct Standing(File);
+
+impl Read for Standing {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(done)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}

@@ -1,0 +1,375 @@
+//! Seeded histories of submit, settle, acknowledge, crash and reopen, against a plain model.
+//!
+//! Held true in each: no answered batch is lost, none is invented, a number never means two batches, an acknowledged batch
+//! comes again only after a crash, a checkpoint never runs ahead of its batch, and the ledger balances.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::sim::SimDisk;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Batch, BatchBuilder, BatchLimits, BatchNumber, Checkpoint, Kind, OutputId, Record, SourceId};
+use crate::event::{Origin, Transport};
+use crate::quantity::Size;
+use crate::queue::core::{Core, Next};
+use crate::queue::index::{Index, Memory, checkpoint_key};
+use crate::queue::segment::{Looked, Shelf};
+use crate::queue::writer::Writer;
+use crate::queue::{Config, Drain, OutputRule, Queue, Settle, Ticket};
+use crate::status::{Board, Component, Count};
+
+/// What the model knows of a batch.
+#[derive(Debug)]
+struct Known {
+    number: BatchNumber,
+    source: SourceId,
+    ticket: Option<Ticket>,
+    settled: bool,
+    acked: BTreeMap<OutputId, bool>,
+    checkpoint: Option<u64>,
+}
+
+struct World {
+    random: StdRng,
+    disk: SimDisk,
+    index: Arc<Memory>,
+    older: Memory,
+    config: Config,
+    rules: Vec<OutputRule>,
+    board: Board,
+    core: Arc<Core>,
+    shelf: Arc<Shelf>,
+    writer: Writer,
+    known: BTreeMap<u64, Known>,
+    in_hand: Vec<(OutputId, BatchNumber, Batch, u64)>,
+    serial: u64,
+    crashed_since_ack: bool,
+    settled_checkpoint: u64,
+    damaged: bool,
+}
+
+fn rules(random: &mut StdRng) -> Vec<OutputRule> {
+    let rule = |id: &str, may_skip, acknowledges| OutputRule { id: id.into(), may_skip, acknowledges };
+    match random.random_range(0..3) {
+        0 => vec![rule("gw", false, true)],
+        1 => vec![rule("gw", false, true), rule("file", false, false)],
+        _ => vec![rule("gw", false, true), rule("copy", true, true)],
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let disk = SimDisk::new(seed ^ 0x5151);
+        let config = Config {
+            memory: Size(random.random_range(2_000..20_000)),
+            flush_bytes: Size(random.random_range(500..3_000)),
+            segment_size: Size(random.random_range(1_000..20_000)),
+            settle: if random.random_bool(0.7) { Settle::DurableOrDelivered } else { Settle::Durable },
+            drain: if random.random_bool(0.7) { Drain::LiveFirst } else { Drain::InOrder },
+            ..Config::default()
+        };
+        let rules = rules(&mut random);
+        let board = Board::new(Clock::System);
+        let index = Arc::new(Memory::default());
+        let (core, shelf, writer) = open(&disk, &index, &config, &rules, &board);
+        let older = index.copy();
+        Self {
+            random,
+            disk,
+            index,
+            older,
+            config,
+            rules,
+            board,
+            core,
+            shelf,
+            writer,
+            known: BTreeMap::new(),
+            in_hand: Vec::new(),
+            serial: 0,
+            crashed_since_ack: false,
+            settled_checkpoint: 0,
+            damaged: false,
+        }
+    }
+
+    fn submit(&mut self) {
+        self.serial += 1;
+        let serial = self.serial;
+        let source: SourceId = if self.random.random_bool(0.5) { "fw".into() } else { "api".into() };
+        let mut builder = BatchBuilder::new(source.clone(), Kind::Syslog, BatchLimits::default());
+        let origin = Origin::new(Transport::Internal, None);
+        let text = format!("{serial} {}", "x".repeat(self.random.random_range(0..700)));
+        for _ in 0..self.random.random_range(1..4) {
+            let bytes = text.as_bytes();
+            builder.push(&Record { received: Timestamp(serial), origin: &origin, id: None, cut_from: None, bytes });
+        }
+        let mut batch = builder.seal().unwrap();
+        let checkpoint = (source.as_str() == "api").then_some(serial);
+        if checkpoint.is_some() {
+            let changes = vec![(b"at".to_vec(), Some(serial.to_be_bytes().to_vec()))];
+            batch = batch.with_checkpoint(Checkpoint { feed: "f".into(), changes });
+        }
+        let Ok(ticket) = self.core.take(batch, self.random.random_bool(0.5)) else { return };
+        let number = ticket.number();
+        assert!(self.known.values().all(|known| known.number != number), "number {number} is used twice");
+        let acked = BTreeMap::new();
+        let known = Known { number, source, ticket: Some(ticket), settled: false, acked, checkpoint };
+        self.known.insert(serial, known);
+    }
+
+    /// Notes which tickets were answered.
+    fn look_at_tickets(&mut self) {
+        for known in self.known.values_mut() {
+            if known.ticket.as_mut().is_some_and(|ticket| ticket.settled.try_recv().is_ok()) {
+                known.settled = true;
+                known.ticket = None;
+                self.settled_checkpoint = self.settled_checkpoint.max(known.checkpoint.unwrap_or(0));
+            }
+        }
+    }
+
+    /// One batch for an output, if there is any.
+    fn next(&mut self, output: &OutputId) -> bool {
+        loop {
+            let next = match self.core.next(output).unwrap() {
+                Next::Wait => return false,
+                Next::Disk { from, bound } => match self.shelf.look(from, bound).unwrap() {
+                    Looked::Batch(number, batch) => self.core.fetched(output, from, bound, Some((number, batch))),
+                    Looked::Nothing => self.core.fetched(output, from, bound, None),
+                    Looked::Damaged { number, place, .. } => {
+                        self.core.damaged(number, &place.source, u64::from(place.count));
+                        self.core.fetch_failed(output);
+                        None
+                    }
+                    Looked::Misplaced(_) => {
+                        for (number, place) in self.shelf.rebuild(&self.core.status).unwrap() {
+                            self.core.damaged(number, &place.source, u64::from(place.count));
+                        }
+                        self.core.fetch_failed(output);
+                        None
+                    }
+                },
+                found => Some(found),
+            };
+            let Some(Next::Batch(number, batch, _)) = next else { continue };
+            let serial = serial_of(&batch);
+            let known = self.known.get(&serial).unwrap_or_else(|| panic!("batch {number} is invented"));
+            assert_eq!(known.number, number, "the batch changed its number");
+            assert_eq!(&known.source, batch.source());
+            let again = known.acked.get(output).copied().unwrap_or(false);
+            assert!(!again || self.crashed_since_ack, "batch {number} comes again though {output} acknowledged it");
+            assert!(
+                !self.in_hand.iter().any(|(who, had, ..)| who == output && *had == number),
+                "batch {number} is given twice at the same time"
+            );
+            self.in_hand.push((output.clone(), number, batch, serial));
+            return true;
+        }
+    }
+
+    fn answer(&mut self) {
+        if self.in_hand.is_empty() {
+            return;
+        }
+        let at = self.random.random_range(0..self.in_hand.len());
+        let (output, number, batch, serial) = self.in_hand.swap_remove(at);
+        if self.random.random_bool(0.7) {
+            self.core.ack(&output, number, &batch);
+            self.known.get_mut(&serial).unwrap().acked.insert(output, true);
+        } else {
+            self.core.give_back(&output, number, 0);
+        }
+    }
+
+    fn step(&mut self, with_state: bool) {
+        let _ = self.writer.step(with_state);
+        self.look_at_tickets();
+        if self.random.random_bool(0.2) {
+            self.older = self.index.copy();
+        }
+    }
+
+    /// The process or the power goes; the index comes back as it was, as it once was, or not at all.
+    fn crash(&mut self, power: bool) {
+        self.look_at_tickets();
+        self.in_hand.clear();
+        if power {
+            self.disk.crash();
+        }
+        self.index = Arc::new(match self.random.random_range(0..3) {
+            0 => Memory::default(),
+            1 => self.older.copy(),
+            _ => self.index.copy(),
+        });
+        self.reopen();
+        self.crashed_since_ack = true;
+    }
+
+    fn close(&mut self) {
+        self.disk.fail_one_in(0);
+        for (output, number, ..) in std::mem::take(&mut self.in_hand) {
+            self.core.give_back(&output, number, 0);
+        }
+        self.core.begin_close();
+        while self.writer.step(true).unwrap() {}
+        self.look_at_tickets();
+        assert!(self.known.values().all(|known| known.ticket.is_none()), "a clean end settles everything");
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.disk.fail_one_in(0);
+        let (core, shelf, writer) = open(&self.disk, &self.index, &self.config, &self.rules, &self.board);
+        (self.core, self.shelf, self.writer) = (core, shelf, writer);
+        self.known.values_mut().for_each(|known| known.ticket = None);
+        let prefix = checkpoint_key("api", "f", b"");
+        let found = self.shelf.index().checkpoints(&prefix).unwrap();
+        let at = found.first().map_or(0, |(_, value)| u64::from_be_bytes(value.as_slice().try_into().unwrap()));
+        // A damaged record takes its checkpoint with it: its source reads again from further back.
+        assert!(
+            self.damaged || at >= self.settled_checkpoint,
+            "checkpoint {at} is older than the answered {}",
+            self.settled_checkpoint
+        );
+        self.step(false);
+    }
+
+    /// Lets every output have everything, and checks the promise.
+    fn drain(&mut self) {
+        self.disk.fail_one_in(0);
+        for (output, number, ..) in std::mem::take(&mut self.in_hand) {
+            self.core.give_back(&output, number, 0);
+        }
+        while self.writer.step(true).unwrap() {}
+        for rule in self.rules.clone() {
+            while self.next(&rule.id) {
+                let (output, number, batch, serial) = self.in_hand.pop().unwrap();
+                self.core.ack(&output, number, &batch);
+                self.known.get_mut(&serial).unwrap().acked.insert(output, true);
+            }
+        }
+        self.look_at_tickets();
+    }
+
+    fn check(&mut self) {
+        for known in self.known.values() {
+            for rule in self.rules.iter().filter(|rule| !rule.may_skip) {
+                let has = known.acked.get(&rule.id).copied().unwrap_or(false);
+                assert!(has || !known.settled, "batch {} was answered, and {} never had it", known.number, rule.id);
+            }
+        }
+        for (source, totals) in &self.core.lock().ledger.0 {
+            assert_eq!(totals.queued(), 0, "{source} has events in its ledger that nobody has: {totals:?}");
+            assert_eq!(
+                totals.received,
+                totals.delivered + totals.dropped.values().sum::<u64>(),
+                "{source}: {totals:?}"
+            );
+        }
+        while self.writer.step(true).unwrap() {}
+        assert!(self.disk.segments() <= 1, "delivered segments stay behind: {:?}", self.writer);
+    }
+}
+
+fn serial_of(batch: &Batch) -> u64 {
+    let mut records = batch.records();
+    let text = String::from_utf8(records.next().unwrap().bytes.to_vec()).unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn open(
+    disk: &SimDisk,
+    index: &Arc<Memory>,
+    config: &Config,
+    rules: &[OutputRule],
+    board: &Board,
+) -> (Arc<Core>, Arc<Shelf>, Writer) {
+    let index: Arc<dyn Index> = index.clone();
+    Queue::prepare(Box::new(disk.clone()), index, config, rules, board.handle(Component::Queue, "queue")).unwrap()
+}
+
+/// Plays one history.
+fn play(seed: u64, plant: impl Fn(&World)) {
+    let mut world = World::new(seed);
+    plant(&world);
+    world.step(false);
+    for _ in 0..world.random.random_range(20..160) {
+        let what = world.random.random_range(0..100);
+        match what {
+            0..=34 => world.submit(),
+            35..=54 => world.step(false),
+            55..=59 => world.step(true),
+            60..=77 => {
+                let at = world.random.random_range(0..world.rules.len());
+                let output = world.rules[at].id.clone();
+                world.next(&output);
+            }
+            78..=92 => world.answer(),
+            93 => world.disk.fail_one_in(3),
+            94 => world.disk.fail_one_in(0),
+            95..=96 => world.crash(true),
+            97 => world.crash(false),
+            98 => world.close(),
+            _ => world.drain(),
+        }
+    }
+    world.drain();
+    world.check();
+}
+
+/// How many histories, and the first seed: `QUEUE_HISTORIES=1000000 QUEUE_SEED=1` for more, `QUEUE_HISTORIES=1` to replay one.
+fn histories(default: u64) -> std::ops::Range<u64> {
+    let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let seed = number("QUEUE_SEED", 1);
+    seed..seed + number("QUEUE_HISTORIES", default)
+}
+
+fn with_seed(seed: u64, play: impl Fn() + std::panic::UnwindSafe) {
+    if let Err(panic) = std::panic::catch_unwind(play) {
+        println!("history {seed} broke the promise; replay it with QUEUE_SEED={seed} QUEUE_HISTORIES=1");
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn histories_keep_the_promise() {
+    for seed in histories(3_000) {
+        with_seed(seed, || play(seed, |_| {}));
+    }
+}
+
+#[test]
+fn a_disk_that_lies_about_syncs_is_found_out() {
+    let found =
+        (1..400).any(|seed| std::panic::catch_unwind(|| play(seed, |world| world.disk.lie_about_syncs())).is_err());
+    assert!(found, "the histories do not notice that nothing is synced");
+}
+
+#[test]
+fn a_flipped_bit_costs_no_more_than_what_it_hit() {
+    for seed in histories(500) {
+        with_seed(seed, || {
+            let mut world = World::new(seed);
+            world.step(false);
+            for _ in 0..30 {
+                world.submit();
+                world.step(false);
+            }
+            world.look_at_tickets();
+            world.disk.flip_a_bit();
+            world.damaged = true;
+            world.crash(false);
+            world.drain();
+            let settled: Vec<_> = world.known.values().filter(|known| known.settled).collect();
+            let missing = settled.iter().filter(|known| !known.acked.contains_key(&OutputId::from("gw"))).count();
+            assert!(missing <= 1, "{missing} batches are gone after one flipped bit");
+            let damaged = world.board.handle(Component::Queue, "queue").counters().count(Count::DamagedRecords);
+            assert!(missing == 0 || damaged > 0, "a batch is gone and nothing was counted");
+        });
+    }
+}

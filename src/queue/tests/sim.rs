@@ -1,0 +1,210 @@
+//! A disk that may lose what was not synced: cut short, torn by sectors, or kept; that fails on command; and that forgets
+//! file names whose folder was not synced. After a failed sync the data in question is never durable, whatever a later
+//! sync says, as on Linux.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::queue::disk::{Append, Disk, Read};
+
+/// What a power cut keeps or loses as one.
+const SECTOR: usize = 512;
+
+#[derive(Clone, Debug)]
+pub(super) struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    files: BTreeMap<String, SimFile>,
+    /// Removed, but the folder was not synced: a crash may bring them back.
+    removed: BTreeMap<String, SimFile>,
+    random: StdRng,
+    /// One in so many operations fails; 0 = none.
+    fail_one_in: u32,
+    /// A planted bug: syncs that do nothing.
+    lying_sync: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct SimFile {
+    bytes: Vec<u8>,
+    synced: usize,
+    /// After a failed sync nothing more becomes durable here.
+    poisoned: bool,
+    named: bool,
+}
+
+impl SimDisk {
+    pub(super) fn new(seed: u64) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        let (files, removed) = (BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(State { files, removed, random, fail_one_in: 0, lying_sync: false })))
+    }
+
+    pub(super) fn fail_one_in(&self, operations: u32) {
+        self.0.lock().unwrap().fail_one_in = operations;
+    }
+
+    pub(super) fn lie_about_syncs(&self) {
+        self.0.lock().unwrap().lying_sync = true;
+    }
+
+    /// The power goes.
+    pub(super) fn crash(&self) {
+        let mut state = self.0.lock().unwrap();
+        let State { files, removed, random, .. } = &mut *state;
+        for (name, file) in std::mem::take(removed) {
+            if random.random_bool(0.5) {
+                files.entry(name).or_insert(file);
+            }
+        }
+        files.retain(|_, file| file.named || random.random_bool(0.5));
+        for file in files.values_mut() {
+            let end = random.random_range(file.synced..=file.bytes.len());
+            file.bytes.truncate(end);
+            for start in (file.synced..end).step_by(SECTOR) {
+                if random.random_bool(0.3) {
+                    let until = (start + SECTOR).min(end);
+                    file.bytes[start..until].fill(0);
+                }
+            }
+            *file = SimFile {
+                synced: file.bytes.len(),
+                bytes: std::mem::take(&mut file.bytes),
+                poisoned: false,
+                named: true,
+            };
+        }
+    }
+
+    /// Flips one bit somewhere in the segments; false if there is none.
+    pub(super) fn flip_a_bit(&self) -> bool {
+        let mut state = self.0.lock().unwrap();
+        let State { files, random, .. } = &mut *state;
+        let total: usize = files.values().map(|file| file.bytes.len()).sum();
+        if total == 0 {
+            return false;
+        }
+        let mut at = random.random_range(0..total);
+        for file in files.values_mut() {
+            if at < file.bytes.len() {
+                file.bytes[at] ^= 1 << random.random_range(0..8);
+                return true;
+            }
+            at -= file.bytes.len();
+        }
+        false
+    }
+
+    pub(super) fn segments(&self) -> usize {
+        self.0.lock().unwrap().files.len()
+    }
+}
+
+impl State {
+    fn fails(&mut self) -> io::Result<()> {
+        if self.fail_one_in > 0 && self.random.random_ratio(1, self.fail_one_in) {
+            let code = if self.random.random_bool(0.5) { libc::ENOSPC } else { libc::EIO };
+            return Err(io::Error::from_raw_os_error(code));
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut SimFile> {
+        self.files.get_mut(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Disk for SimDisk {
+    fn create(&self, name: &str) -> io::Result<Box<dyn Append>> {
+        let mut state = self.0.lock().unwrap();
+        state.fails()?;
+        assert!(!state.files.contains_key(name), "{name} is made twice");
+        state.files.insert(name.to_owned(), SimFile::default());
+        Ok(Box::new(Handle { disk: self.clone(), name: name.to_owned() }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read>> {
+        let bytes = self.0.lock().unwrap().file(name)?.bytes.clone();
+        Ok(Box::new(Bytes(bytes)))
+    }
+
+    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.fails()?;
+        let file = state.file(name)?;
+        file.bytes.truncate(usize::try_from(length).unwrap());
+        file.synced = file.bytes.len();
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.fails()?;
+        let file = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        if file.named {
+            state.removed.insert(name.to_owned(), file);
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.0.lock().unwrap().files.keys().cloned().collect())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.fails()?;
+        state.files.values_mut().for_each(|file| file.named = true);
+        state.removed.clear();
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Handle {
+    disk: SimDisk,
+    name: String,
+}
+
+impl Append for Handle {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.0.lock().unwrap();
+        let failed = state.fails();
+        let part = if failed.is_err() { state.random.random_range(0..=bytes.len()) } else { bytes.len() };
+        state.file(&self.name)?.bytes.extend_from_slice(&bytes[..part]);
+        failed
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.disk.0.lock().unwrap();
+        let (failed, lying) = (state.fails(), state.lying_sync);
+        let file = state.file(&self.name)?;
+        if failed.is_err() {
+            file.poisoned = true;
+        } else if !file.poisoned && !lying {
+            file.synced = file.bytes.len();
+        }
+        failed
+    }
+}
+
+#[derive(Debug)]
+struct Bytes(Vec<u8>);
+
+impl Read for Bytes {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let from = usize::try_from(offset).unwrap().min(self.0.len());
+        let length = into.len().min(self.0.len() - from);
+        into[..length].copy_from_slice(&self.0[from..from + length]);
+        Ok(length)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+}

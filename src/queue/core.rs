@@ -16,7 +16,7 @@ use tokio::sync::{Notify, broadcast, oneshot};
 use super::index::{Index, IndexError};
 use super::ledger::{Ledger, State};
 use super::position::{Lane, Outlet};
-use super::{Closed, Config, OutputRule, Refused, Settle, Ticket};
+use super::{Closed, Config, Drain, OutputRule, Refused, Settle, Ticket, WhenFull};
 use crate::clock;
 use crate::event::{ApplianceId, Batch, BatchNumber, Checkpoint, OutputId, SourceId};
 use crate::quantity::Size;
@@ -137,11 +137,19 @@ impl Core {
         }
         let size = batch.packed().len() as u64;
         inner.evict(self.config.memory.bytes().saturating_sub(size));
-        let limit = self.config.max_size.bytes() - if patient { self.config.reserve.bytes() } else { 0 };
         let full = inner.held_bytes > 0 && inner.held_bytes + size > self.config.memory.bytes();
-        if full || inner.disk_bytes + inner.pending_bytes >= limit || inner.next >= inner.reserved {
+        if full || inner.next >= inner.reserved {
             self.work.notify_one();
             return Err(Refused::Full(batch));
+        }
+        let limit = self.config.max_size.bytes() - if patient { self.config.reserve.bytes() } else { 0 };
+        if inner.disk_bytes + inner.pending_bytes >= limit {
+            match self.config.when_full {
+                WhenFull::HoldBack => return Err(Refused::Full(batch)),
+                WhenFull::DropNewest => return Ok(inner.turn_away(&batch)),
+                // The writer makes room.
+                WhenFull::DropOldest => {}
+            }
         }
         let number = inner.next;
         inner.next += 1;
@@ -157,13 +165,27 @@ impl Core {
             let _ = self.tap.send((BatchNumber(number), batch.clone()));
         }
         inner.held.insert(number, Held { batch, stage: Stage::Pending, settle: Some(settle) });
-        let due = inner.pending_bytes >= self.config.flush_bytes.bytes() || inner.oldest_pending.is_some();
         drop(inner);
-        if due {
-            self.work.notify_one();
-        }
+        self.work.notify_one();
         self.more.notify_waiters();
         Ok(Ticket { settled, number: BatchNumber(number) })
+    }
+
+    /// An output comes back after a failure: what is older than `fresh` becomes backlog, so that new events go out at once.
+    pub(super) fn resume(&self, output: &OutputId, fresh: std::time::Duration) {
+        let now = self.status.now();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let is_fresh = |held: &Held| now.since(held.batch.first_received()) < fresh;
+        let live = inner.held.iter().find(|(_, held)| is_fresh(held)).map_or(inner.next, |(number, _)| *number);
+        if let Some(outlet) = inner.outlets.get_mut(output).filter(|_| self.config.drain == Drain::LiveFirst) {
+            outlet.live_from(live);
+        }
+    }
+
+    /// Events that wait for an output.
+    pub(super) fn waiting(&self, output: &OutputId) -> u64 {
+        self.lock().outlets.get(output).map_or(0, |outlet| outlet.waiting)
     }
 
     /// Counts events that a source had to give up before they became a batch.
@@ -290,18 +312,28 @@ impl Core {
         }
     }
 
-    /// A stored batch turned out to be damaged: nobody can have it any more.
+    /// A stored batch turned out to be damaged.
     pub(super) fn damaged(&self, number: u64, source: &SourceId, events: u64) {
         self.status.counters().add(Count::DamagedRecords, 1);
+        self.give_up(number, source, events, DropReason::Damaged);
+    }
+
+    /// Nobody can have this batch any more: it is dropped, unless everybody has it.
+    pub(super) fn give_up(&self, number: u64, source: &SourceId, events: u64, reason: DropReason) {
         let mut inner = self.lock();
         if inner.delivered(number) {
             return;
         }
+        if let Some(held) = inner.held.remove(&number) {
+            inner.held_bytes -= held.batch.packed().len() as u64;
+        }
         for outlet in inner.outlets.values_mut() {
             outlet.ack(number, events);
         }
-        *inner.ledger.of(source).dropped.entry(DropReason::Damaged).or_default() += events;
+        *inner.ledger.of(source).dropped.entry(reason).or_default() += events;
         inner.moved = true;
+        drop(inner);
+        self.status.counters().drop_events(reason, events);
     }
 
     /// Holds the totals against what really lies in the segments, right after opening: what is missing was damaged.
@@ -347,13 +379,16 @@ impl Core {
         counters.set(Gauge::MemoryBytes, inner.held_bytes);
         counters.set(Gauge::QueueLimitBytes, limit);
         counters.set(Gauge::QueuedEvents, inner.outlets.values().map(|outlet| outlet.waiting).max().unwrap_or(0));
-        let patient = limit - self.config.reserve.bytes();
-        let health = if inner.disk_bytes >= patient {
+        let todo = match self.config.when_full {
+            WhenFull::HoldBack => {
+                "senders are held back until the gateway takes events again: look at the output's state"
+            }
+            WhenFull::DropOldest => "the oldest events are dropped to make room: look at the output's state",
+            WhenFull::DropNewest => "new events are dropped: look at the output's state",
+        };
+        let health = if inner.disk_bytes >= limit - self.config.reserve.bytes() {
             let what = format!("the queue is full: {} of {} used", Size(inner.disk_bytes), self.config.max_size);
-            Health::degraded(
-                what,
-                "senders are held back until the gateway takes events again: look at the output's state",
-            )
+            Health::degraded(what, todo)
         } else {
             Health::Healthy
         };
@@ -390,6 +425,18 @@ pub(super) fn answer(settle: Option<oneshot::Sender<()>>) {
 }
 
 impl Inner {
+    /// Drops a new batch, as the settings ask for; its sender is answered.
+    fn turn_away(&mut self, batch: &Batch) -> Ticket {
+        let events = u64::from(batch.count());
+        let totals = self.ledger.of(batch.source());
+        totals.received += events;
+        *totals.dropped.entry(DropReason::QueueFull).or_default() += events;
+        self.moved = true;
+        let (settle, settled) = oneshot::channel();
+        answer(Some(settle));
+        Ticket { settled, number: BatchNumber(0) }
+    }
+
     /// The outputs that decide whether a batch is delivered: those that may not skip, or all if every one may.
     fn counting(&self) -> impl Iterator<Item = &Outlet> {
         let all = self.outlets.values().all(|outlet| outlet.rule.may_skip);

@@ -9,6 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rand::{Rng as _, SeedableRng as _};
+
 /// A folder of files.
 pub(super) trait Disk: fmt::Debug + Send + Sync {
     /// Makes a new file for appending; it must not exist. Durable only after `sync_dir`.
@@ -40,6 +42,32 @@ pub(super) trait Read: fmt::Debug + Send + Sync {
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize>;
     /// The length now.
     fn length(&self) -> io::Result<u64>;
+}
+
+/// A file that only takes space, to be given up when others have filled the disk and the queue has to be closed.
+const BALLAST: &str = "ballast";
+/// The last group (at most twice `flush_bytes`, compressed) and a snapshot fit into this.
+const BALLAST_BYTES: usize = 4 << 20;
+
+/// Makes the ballast where it is not there.
+pub(super) fn make_ballast(disk: &dyn Disk) -> io::Result<()> {
+    let whole = |file: Box<dyn Read>| file.length().is_ok_and(|length| length == BALLAST_BYTES as u64);
+    if disk.open(BALLAST).is_ok_and(whole) {
+        return Ok(());
+    }
+    drop_ballast(disk);
+    let mut file = disk.create(BALLAST)?;
+    // Not zeros, which some file systems do not store.
+    let mut random = rand::rngs::SmallRng::seed_from_u64(1);
+    let mut bytes = vec![0; BALLAST_BYTES];
+    random.fill(bytes.as_mut_slice());
+    let made = file.append(&bytes).and_then(|()| file.sync());
+    made.inspect_err(|_| drop(disk.remove(BALLAST)))
+}
+
+/// Gives the ballast up; false if there was none.
+pub(super) fn drop_ballast(disk: &dyn Disk) -> bool {
+    disk.remove(BALLAST).is_ok()
 }
 
 /// A folder on the machine's own disk.

@@ -68,6 +68,7 @@ impl Core {
         let spared = std::mem::replace(&mut inner.spared, later);
         let mut state = inner.state(self.appliance);
         state.reserved = if inner.closing { inner.next } else { inner.next + RESERVE };
+        state.at = self.status.now().0;
         state.clean = inner.closing && left.is_none();
         inner.moved = false;
         inner.oldest_pending = left.map(|_| clock::monotonic());

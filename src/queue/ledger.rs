@@ -67,6 +67,9 @@ pub(super) struct State {
     /// The queue was closed after this: nothing is in doubt.
     #[serde(default)]
     pub(super) clean: bool,
+    /// When it was written, in microseconds of wall time.
+    #[serde(default)]
+    pub(super) at: u64,
     /// Each output's position.
     pub(super) outputs: BTreeMap<OutputId, Position>,
     /// Each source's totals.
@@ -81,6 +84,7 @@ impl State {
             reserved: 1,
             written: 1,
             clean: false,
+            at: 0,
             outputs: BTreeMap::new(),
             ledger: Ledger::default(),
         }

@@ -41,7 +41,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId, SourceId};
 use crate::quantity::{Size, Span};
 use crate::status::{DropReason, Handle};
@@ -68,6 +68,8 @@ pub struct Config {
     pub flush_after: Span,
     /// Size at which a segment file is closed and the next one begun.
     pub segment_size: Size,
+    /// What happens when `max_size` is used up.
+    pub when_full: WhenFull,
     /// When a sender is answered.
     pub settle: Settle,
     /// What goes out first when a backlog waits.
@@ -89,6 +91,7 @@ impl Default for Config {
             // Long enough for a gateway 150 ms away to acknowledge first and spare the write.
             flush_after: Span::millis(250),
             segment_size: Size::mib(32),
+            when_full: WhenFull::HoldBack,
             settle: Settle::DurableOrDelivered,
             drain: Drain::LiveFirst,
             backlog_share: 25,
@@ -129,6 +132,18 @@ impl Config {
         check((1..=99).contains(&self.backlog_share), "backlog_share", "is a percentage; write 1 to 99".into());
         problems
     }
+}
+
+/// What happens when the queue may not grow any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// Senders wait; only what cannot wait (UDP) is dropped, once the reserve is used up too.
+    HoldBack,
+    /// The oldest events make room, a segment at a time.
+    DropOldest,
+    /// New events are dropped; their senders are answered as if they were stored.
+    DropNewest,
 }
 
 /// When a batch counts as settled.
@@ -185,7 +200,11 @@ pub struct Queue {
     shelf: Arc<Shelf>,
     pulse: Arc<Pulse>,
     thread: Option<std::thread::JoinHandle<()>>,
+    gap_since: Option<Timestamp>,
 }
+
+/// All parts of a queue but its thread, and since when there may be a gap.
+type Prepared = (Arc<Core>, Arc<Shelf>, Writer, Option<Timestamp>);
 
 /// What the writer's thread and its owner tell each other.
 #[derive(Debug)]
@@ -229,13 +248,13 @@ impl Queue {
         outputs: &[OutputRule],
         status: Handle,
     ) -> std::io::Result<Self> {
-        let (core, shelf, writer) = Self::prepare(disk, index, config, outputs, status)?;
+        let (core, shelf, writer, gap_since) = Self::prepare(disk, index, config, outputs, status)?;
         let pulse = Pulse { since: clock::monotonic(), beat: AtomicU64::new(0), give_up: AtomicBool::new(false) };
         let pulse = Arc::new(pulse);
         let beats = Arc::clone(&pulse);
         let thread =
             std::thread::Builder::new().name("queue-writer".into()).spawn(move || writer.run(&|| beats.beat()))?;
-        Ok(Self { core, shelf, pulse, thread: Some(thread) })
+        Ok(Self { core, shelf, pulse, thread: Some(thread), gap_since })
     }
 
     /// Everything but the thread, so that tests can step the writer themselves.
@@ -245,7 +264,7 @@ impl Queue {
         config: &Config,
         outputs: &[OutputRule],
         status: Handle,
-    ) -> std::io::Result<(Arc<Core>, Arc<Shelf>, Writer)> {
+    ) -> std::io::Result<Prepared> {
         let found = recover::recover(&*disk, &*index, &status, recover::Tail::Cut)?;
         let core = Core::new(config.clone(), found.appliance, found.state.clone(), found.next, status);
         core.set_outputs(outputs);
@@ -253,8 +272,9 @@ impl Queue {
             core.reconcile(&*index)?;
         }
         let (core, shelf) = (Arc::new(core), Arc::new(Shelf::new(disk, index)));
+        let gap_since = Some(Timestamp(found.state.at)).filter(|at| !found.state.clean && at.0 > 0);
         let writer = Writer::new(Arc::clone(&core), Arc::clone(&shelf), found.kept, found.state);
-        Ok((core, shelf, writer))
+        Ok((core, shelf, writer, gap_since))
     }
 
     /// The end where batches go in.
@@ -290,6 +310,13 @@ impl Queue {
     #[must_use]
     pub fn appliance(&self) -> ApplianceId {
         self.core.appliance
+    }
+
+    /// When the queue was last known to be whole, if it was not closed after that: the power was cut or the program killed.
+    /// What came later and was promised to nobody may be lost.
+    #[must_use]
+    pub fn gap_since(&self) -> Option<Timestamp> {
+        self.gap_since
     }
 
     /// How long ago the writer last came round. It does so every second, unless the disk does not answer.
@@ -368,6 +395,12 @@ impl Intake {
     /// Counts events that a source had to give up before they became a batch: the ledger knows of every hole.
     pub fn drop_events(&self, source: &SourceId, reason: DropReason, events: u64) {
         self.core.drop_events(source, reason, events);
+    }
+
+    /// What each source's events came to.
+    #[must_use]
+    pub fn ledger(&self) -> BTreeMap<SourceId, Totals> {
+        self.core.lock().ledger.0.clone()
     }
 
     /// The newest durable checkpoint of a feed: its keys and values. Blocks on the disk, briefly.

@@ -124,6 +124,11 @@ impl Outlet {
         self.done.insert(from, end);
     }
 
+    /// Lets the live lane begin here; what lies before it and was not taken is backlog.
+    pub(super) fn live_from(&mut self, number: u64) {
+        self.live = self.live.max(number);
+    }
+
     /// The batch comes back unacknowledged and is the next of its lane.
     pub(super) fn give_back(&mut self, number: u64, done: u32, floor: u64) {
         if self.done.contains(number) {

@@ -8,6 +8,9 @@ use super::segment::{Looked, Shelf, ShelfError};
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId};
 use crate::status::Count;
 
+/// What is older than this when the far end comes back does not count as new. A short break keeps the order.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Gives one output its batches. Clones share the position, so that several connections can work side by side.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -44,6 +47,17 @@ impl Reader {
                 return Ok(Delivery { reader: self.clone(), number, batch, done, acked: false });
             }
         }
+    }
+
+    /// To be called when the far end is back after a failure: new events go out at once, older ones follow as backlog.
+    pub fn resume(&self) {
+        self.core.resume(&self.output, FRESH);
+    }
+
+    /// Events that wait for this output, those on their way included.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.core.waiting(&self.output)
     }
 
     /// The box's name inside event ids.

@@ -9,7 +9,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::WhenFull;
 use super::core::{Core, Spared};
+use super::disk;
 use super::group::Group;
 use super::index::{Change, Mark, Place, checkpoint_key};
 use super::ledger::State;
@@ -18,7 +20,7 @@ use super::recover::{self, Kept};
 use super::segment::{Segment, Shelf, file_name};
 use crate::clock;
 use crate::event::{Batch, BatchNumber, Checkpoint};
-use crate::status::{Count, Gauge, Health};
+use crate::status::{Count, DropReason, Gauge, Health};
 
 /// A state that merely moved (acknowledgements came, nothing to store) is written at most this often: after a crash so much
 /// may be sent again.
@@ -50,6 +52,9 @@ impl Writer {
 
     /// Works until the queue closes and all that was pending is written, or `beat` says to give up.
     pub(super) fn run(mut self, beat: &dyn Fn() -> bool) {
+        if let Err(err) = disk::make_ballast(&*self.shelf.disk) {
+            tracing::warn!(error = %err, "no room for the queue's ballast; it is made at the next start");
+        }
         loop {
             let closing = self.core.wait_for_work(STATE_EVERY);
             let result = self.step(closing || self.state_at.elapsed() >= STATE_EVERY);
@@ -60,6 +65,8 @@ impl Writer {
             match result {
                 Ok(more) if closing && !more => break,
                 Ok(_) => {}
+                // What was kept for this moment: a full disk must not keep the queue from being closed.
+                Err(_) if closing && disk::drop_ballast(&*self.shelf.disk) => {}
                 Err(_) => self.core.pause(RETRY),
             }
         }
@@ -229,11 +236,39 @@ impl Writer {
                 break;
             }
         }
+        if self.core.config.when_full == WhenFull::DropOldest {
+            self.make_room(active);
+        }
         let bytes = self.kept.values().map(|kept| kept.length).sum();
         self.core.lock().disk_bytes = bytes;
         let counters = self.core.status.counters();
         counters.set(Gauge::QueuedBytes, bytes);
         counters.set(Gauge::Segments, self.kept.len() as u64);
+    }
+
+    /// Drops the oldest segments, and counts what nobody had of them, until a new one fits.
+    fn make_room(&mut self, active: Option<u64>) {
+        let limit = self.core.config.max_size.bytes().saturating_sub(self.core.config.segment_size.bytes());
+        while self.kept.values().map(|kept| kept.length).sum::<u64>() > limit
+            && let Some((number, kept)) = self.kept.iter().next().map(|(number, kept)| (*number, *kept))
+            && Some(number) != active
+        {
+            if let Err(err) = self.give_up(number, kept).and_then(|()| self.remove(number, kept)) {
+                tracing::warn!(segment = number, error = %err, "the oldest segment could not be dropped; it is tried again");
+                break;
+            }
+        }
+    }
+
+    fn give_up(&self, number: u64, kept: Kept) -> io::Result<()> {
+        let (index, mut from) = (self.shelf.index(), kept.first);
+        while let Some((batch, place)) = index.next(from)?.filter(|(batch, _)| *batch < kept.end) {
+            if place.segment == number {
+                self.core.give_up(batch, &place.source, u64::from(place.count), DropReason::QueueFull);
+            }
+            from = batch + 1;
+        }
+        Ok(())
     }
 
     /// Takes a delivered segment away: from the index first, so that a reader who misses the file knows why.

@@ -186,6 +186,12 @@ impl Handle {
         *current = health;
     }
 
+    /// The wall time of the board's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The health now.
     #[must_use]
     pub fn health(&self) -> Health {

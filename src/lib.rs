@@ -18,7 +18,11 @@
 
 pub mod clock;
 pub mod event;
+pub mod net;
+pub mod output;
 pub mod quantity;
 pub mod queue;
 pub mod secret;
+pub mod source;
 pub mod status;
+pub mod wire;

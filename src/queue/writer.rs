@@ -241,6 +241,8 @@ impl Writer {
         }
         let bytes = self.kept.values().map(|kept| kept.length).sum();
         self.core.lock().disk_bytes = bytes;
+        // Who was told of the group before this may have found no room yet.
+        self.core.room.notify_waiters();
         let counters = self.core.status.counters();
         counters.set(Gauge::QueuedBytes, bytes);
         counters.set(Gauge::Segments, self.kept.len() as u64);

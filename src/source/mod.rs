@@ -1,0 +1,140 @@
+//! The door where data comes in. A source owns its listeners, makes batches of what arrives, and hands them to the queue.
+//!
+//! In: sockets. Out: batches for [`Intake`], with the counters and the health of the source. Floor 3. A source answers its
+//! sender only for what is settled; one that answers nobody (syslog) drops the ticket. No source knows another.
+//!
+//! To add one: a room beside `syslog/`, an arm in [`Config`] and in [`run`], a sample.
+
+mod error;
+mod lumberjack;
+mod syslog;
+mod watch;
+
+pub use error::SourceError;
+pub use lumberjack::Config as LumberjackConfig;
+pub use syslog::Config as SyslogConfig;
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::event::SourceId;
+use crate::net::{self, SocketName, Sockets};
+use crate::queue::Intake;
+use crate::status::{Count, Gauge, Handle, Health};
+use crate::wire::syslog::Reading;
+
+/// One `[[source]]` table of the settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Config {
+    /// Syslog over UDP, TCP and TLS.
+    Syslog(syslog::Config),
+    /// Lumberjack v2, as Beats agents speak it, over TCP and TLS.
+    Lumberjack(lumberjack::Config),
+}
+
+impl Config {
+    /// Its name, unique among the sources.
+    #[must_use]
+    pub fn id(&self) -> &SourceId {
+        match self {
+            Self::Syslog(config) => &config.id,
+            Self::Lumberjack(config) => &config.id,
+        }
+    }
+
+    /// What is wrong without looking at the machine: the key inside the table, and what to write instead.
+    #[must_use]
+    pub fn validate(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Syslog(config) => config.validate(),
+            Self::Lumberjack(config) => config.validate(),
+        }
+    }
+
+    /// Opens the files it names (certificates, keys): the key, and what is wrong.
+    #[must_use]
+    pub fn open_files(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Syslog(config) => config.open_files(),
+            Self::Lumberjack(config) => config.open_files(),
+        }
+    }
+
+    /// How its events are to be read on their way out.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        match self {
+            Self::Syslog(config) => config.reading(),
+            Self::Lumberjack(_) => Reading::default(),
+        }
+    }
+
+    /// The sockets it listens on, for [`Sockets::keep_only`].
+    #[must_use]
+    pub fn sockets(&self) -> BTreeSet<SocketName> {
+        match self {
+            Self::Syslog(config) => config.sockets(),
+            Self::Lumberjack(config) => config.sockets(),
+        }
+    }
+}
+
+/// What a source works with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Where its batches go.
+    pub intake: Intake,
+    /// Tells it to stop; the app holds the other end.
+    pub stop: CancellationToken,
+    /// Its line on the status board.
+    pub status: Handle,
+    /// Wall time.
+    pub clock: Clock,
+    /// The bound sockets, which outlive it.
+    pub sockets: Sockets,
+}
+
+/// Runs a source until it is told to stop, and shows its health from start to end.
+///
+/// # Errors
+/// When it cannot go on; it may be started again after a backoff. Its health says what to do.
+///
+/// # Cancel safety
+/// Dropping it cuts its connections off; what was taken and not yet handed to the queue is counted as dropped.
+pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
+    let status = context.status.clone();
+    status.set(Health::Starting);
+    let result = match config {
+        Config::Syslog(config) => syslog::run(config, context).await,
+        Config::Lumberjack(config) => lumberjack::run(config, context).await,
+    };
+    match &result {
+        Ok(()) => status.set(Health::Stopped),
+        Err(error) => status.set(Health::failed(error.to_string(), error.todo())),
+    }
+    result
+}
+
+impl net::Tally for Handle {
+    fn opened(&self) {
+        self.counters().add(Count::Connections, 1);
+        self.counters().raise(Gauge::OpenConnections, 1);
+    }
+
+    fn closed(&self) {
+        self.counters().lower(Gauge::OpenConnections, 1);
+    }
+
+    fn refused(&self) {
+        self.counters().add(Count::RefusedConnections, 1);
+    }
+
+    fn broken(&self) {
+        self.counters().add(Count::BrokenConnections, 1);
+    }
+}

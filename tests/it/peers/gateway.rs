@@ -1,0 +1,159 @@
+//! A Lumberjack gateway that does what the test tells it, step by step.
+
+use std::net::SocketAddr;
+
+use sapphire_edge::net::tls::{Acceptor, ServerConfig};
+use sapphire_edge::wire::lumberjack::{Decoder, Frame, Limits, ack};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+use super::certificates::Identity;
+
+/// A listening gateway.
+pub struct Gateway {
+    listener: TcpListener,
+    tls: Option<Acceptor>,
+}
+
+trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
+
+/// One connection of a writer.
+pub struct Connection {
+    stream: BufReader<Box<dyn Both>>,
+    decoder: Decoder,
+}
+
+/// An event of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub sequence: u32,
+    pub json: serde_json::Value,
+}
+
+impl Event {
+    pub fn message(&self) -> &str {
+        self.json["message"].as_str().unwrap()
+    }
+
+    pub fn id(&self) -> &str {
+        self.json["@metadata"]["_id"].as_str().unwrap()
+    }
+}
+
+/// The settings of a TLS listener with this certificate.
+pub fn server(identity: &Identity) -> ServerConfig {
+    toml::from_str(&format!("cert = {:?}\nkey = {:?}", identity.cert, identity.key)).unwrap()
+}
+
+impl Gateway {
+    /// On plain TCP.
+    pub async fn plain() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None }
+    }
+
+    /// On plain TCP at an address that was used before.
+    pub async fn plain_at(address: SocketAddr) -> Self {
+        Self { listener: TcpListener::bind(address).await.unwrap(), tls: None }
+    }
+
+    /// Inside TLS.
+    pub async fn tls(config: &ServerConfig) -> Self {
+        Self { tls: Some(config.build().unwrap()), ..Self::plain().await }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// The next connection; its handshake must succeed.
+    pub async fn accept(&self) -> Connection {
+        self.try_accept().await.unwrap()
+    }
+
+    /// The next connection, or why its handshake failed.
+    pub async fn try_accept(&self) -> Result<Connection, String> {
+        let (tcp, peer) = self.listener.accept().await.unwrap();
+        let stream: Box<dyn Both> = match &self.tls {
+            None => Box::new(tcp),
+            Some(tls) => Box::new(tls.accept(tcp, peer).await.map_err(|err| err.to_string())?),
+        };
+        Ok(Connection { stream: BufReader::new(stream), decoder: Decoder::new(Limits::default()) })
+    }
+}
+
+impl Connection {
+    /// The next whole window; `None` if the writer closed before it was full.
+    pub async fn try_window(&mut self) -> Option<Vec<Event>> {
+        let mut events = Vec::new();
+        loop {
+            while let Some(frame) = self.decoder.next_frame().unwrap() {
+                if let Frame::Event { sequence, json, is_last } = frame {
+                    events.push(Event { sequence, json: serde_json::from_slice(json).unwrap() });
+                    if is_last {
+                        return Some(events);
+                    }
+                }
+            }
+            match self.stream.read_buf(self.decoder.input()).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next whole window.
+    pub async fn window(&mut self) -> Vec<Event> {
+        self.try_window().await.expect("the writer closed")
+    }
+
+    /// Takes a window and acknowledges it.
+    pub async fn serve(&mut self) -> Vec<Event> {
+        let events = self.window().await;
+        self.ack(events.last().unwrap().sequence).await;
+        events
+    }
+
+    pub async fn ack(&mut self, sequence: u32) {
+        self.send(&ack(sequence)).await;
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Sends unless the writer has closed.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok() && self.stream.flush().await.is_ok()
+    }
+
+    /// Reads at most this many bytes and throws them away; 0 once the writer has closed.
+    pub async fn read(&mut self, most: usize) -> usize {
+        let mut buffer = vec![0; most];
+        self.stream.read(&mut buffer).await.unwrap_or(0)
+    }
+
+    /// Waits until there is something to read, or the end.
+    pub async fn peek(&mut self) {
+        let _ = self.stream.fill_buf().await;
+    }
+
+    /// The next bytes, exactly so many.
+    pub async fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    /// Closes our side, and reads what still comes, so that nothing we sent is lost to a reset.
+    pub async fn finish(mut self) {
+        self.stream.shutdown().await.unwrap();
+        self.closed().await;
+    }
+
+    /// Waits until the writer closes, whatever it still sends.
+    pub async fn closed(&mut self) {
+        while self.read(64 << 10).await > 0 {}
+    }
+}

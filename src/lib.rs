@@ -16,7 +16,12 @@
 //!  0  event/ quantity/ secret/ clock/  the words everyone uses
 //! ```
 
+pub mod app;
 pub mod clock;
+pub mod command;
+pub mod config;
+pub mod control;
+pub mod demo;
 pub mod event;
 pub mod net;
 pub mod output;
@@ -25,4 +30,5 @@ pub mod queue;
 pub mod secret;
 pub mod source;
 pub mod status;
+pub mod web;
 pub mod wire;

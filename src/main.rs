@@ -1,3 +1,14 @@
-//! The process.
+//! The process: its allocator, its crypto provider, its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// The queue and the encoders allocate on many threads at once, which the C library's allocator serialises.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Our own TLS names its provider; this is for a library that would ask for the process's. It is only refused if there is
+    // one already, which would be the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    sapphire_edge::command::main()
+}

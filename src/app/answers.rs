@@ -1,0 +1,102 @@
+//! What the control socket is answered.
+
+use std::sync::{Arc, OnceLock};
+
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+
+use super::hearth::{Tap, Window};
+use crate::control::{Answer, Handler};
+use crate::event::{ApplianceId, Batch, BatchNumber};
+use crate::output::{Encoder, Readings};
+use crate::status::{Board, Component};
+
+/// What is known only once the queue is open.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) window: Window,
+    pub(super) readings: Readings,
+}
+
+/// Knows the board, and the events that come in.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) board: Board,
+    pub(super) name: Arc<str>,
+    pub(super) look: Arc<OnceLock<Look>>,
+}
+
+impl Handler for Answers {
+    fn status(&self) -> Result<Box<RawValue>, String> {
+        to_raw_value(&self.board.snapshot()).map_err(|error| format!("the status cannot be written: {error}"))
+    }
+
+    async fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) {
+        let refused = match self.begin(source.as_deref()) {
+            Ok((tap, appliance, readings)) => {
+                self.events(tap, appliance, readings, source.as_deref(), &to).await;
+                return;
+            }
+            Err(why) => Answer::Refused(why),
+        };
+        // The client that asked may be gone already; nobody else wants to know.
+        let _ = to.send(refused).await;
+    }
+}
+
+impl Answers {
+    fn begin(&self, source: Option<&str>) -> Result<(Tap, ApplianceId, Readings), String> {
+        let look = self.look.get().ok_or("the queue is still being opened; ask again in a moment")?;
+        let (tap, appliance) = look.window.tap().ok_or("the program is stopping")?;
+        let snapshot = self.board.snapshot();
+        let sources = snapshot.components.iter().filter(|line| line.component == Component::Source);
+        let known: Vec<&str> = sources.map(|line| line.id.as_str()).collect();
+        match source {
+            Some(id) if !known.contains(&id) => {
+                Err(format!("there is no source {id:?}; the sources are: {}", known.join(", ")))
+            }
+            _ => Ok((tap, appliance, look.readings.clone())),
+        }
+    }
+
+    async fn events(
+        &self,
+        mut tap: Tap,
+        appliance: ApplianceId,
+        readings: Readings,
+        source: Option<&str>,
+        to: &mpsc::Sender<Answer>,
+    ) {
+        loop {
+            let answers = match tap.recv().await {
+                Ok((_, batch)) if source.is_some_and(|id| id != batch.source().as_str()) => continue,
+                Ok((number, batch)) => self.encode(appliance, &readings, number, &batch),
+                Err(RecvError::Lagged(batches)) => vec![Answer::Missed(batches)],
+                Err(RecvError::Closed) => return,
+            };
+            for answer in answers {
+                if to.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The events of a batch as the outputs would send them.
+    fn encode(&self, appliance: ApplianceId, readings: &Readings, number: BatchNumber, batch: &Batch) -> Vec<Answer> {
+        let mut encoder = Encoder::new(appliance, &self.name, number, batch, &readings.get(batch.source()));
+        let (mut records, mut events) = (batch.records(), Vec::new());
+        let mut index = 0;
+        while let Some(record) = records.next() {
+            let mut json = Vec::new();
+            encoder.write(index, &record, &mut json);
+            index += 1;
+            match String::from_utf8(json).map(RawValue::from_string) {
+                Ok(Ok(event)) => events.push(Answer::Event(event)),
+                _ => tracing::error!(batch = %number, index, "an event was encoded to what is no JSON"),
+            }
+        }
+        events
+    }
+}

@@ -1,0 +1,124 @@
+//! From settings to components: what each source and output is given.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::answers::Look;
+use super::hearth::Hearth;
+use super::supervise::{Factory, Key, Supervisor};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::net::Sockets;
+use crate::output::{self, Readings};
+use crate::source;
+use crate::status::{Board, Component};
+
+/// What all components share.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) board: Board,
+    pub(super) sockets: Sockets,
+    readings: Readings,
+}
+
+/// The key of a source's component.
+pub(super) fn source_key(config: &source::Config) -> Key {
+    Key { component: Component::Source, id: config.id().to_string() }
+}
+
+/// The key of an output's component.
+pub(super) fn output_key(config: &output::Config) -> Key {
+    Key { component: Component::Output, id: config.id().to_string() }
+}
+
+/// The box's name in events: as set, or the host name.
+pub(super) fn box_name(config: &Config) -> Arc<str> {
+    let host_name = || {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        if name.trim().is_empty() { "sapphire-edge".to_owned() } else { name.trim().to_owned() }
+    };
+    config.name.clone().unwrap_or_else(host_name).into()
+}
+
+impl Parts {
+    pub(super) fn new(board: Board, sockets: Sockets) -> Self {
+        Self { board, sockets, readings: Readings::default() }
+    }
+
+    /// Tells the outputs how the events of each source are read.
+    pub(super) fn set_readings(&self, config: &Config) {
+        config.source.iter().for_each(|source| self.readings.set(source.id().clone(), source.reading()));
+    }
+
+    /// What a tap needs.
+    pub(super) fn look(&self, hearth: &Hearth) -> Look {
+        Look { window: hearth.window(), readings: self.readings.clone() }
+    }
+
+    pub(super) fn start_source(&self, supervisor: &mut Supervisor, config: &source::Config, hearth: &Hearth) {
+        let key = source_key(config);
+        let status = self.board.handle(key.component, &key.id);
+        let (config, intake, sockets) = (config.clone(), hearth.intake(), self.sockets.clone());
+        let handle = status.clone();
+        let factory: Factory = Box::new(move |stop: CancellationToken| {
+            let context = source::Context {
+                intake: intake.clone(),
+                stop,
+                status: handle.clone(),
+                clock: Clock::System,
+                sockets: sockets.clone(),
+            };
+            let run = source::run(config.clone(), context);
+            Box::pin(async move { run.await.map_err(|error| words(&error)) })
+        });
+        supervisor.start(key, status, factory);
+    }
+
+    pub(super) fn start_output(
+        &self,
+        supervisor: &mut Supervisor,
+        config: &output::Config,
+        hearth: &Hearth,
+        name: &Arc<str>,
+    ) {
+        let key = output_key(config);
+        let status = self.board.handle(key.component, &key.id);
+        let (config, reader, readings) = (config.clone(), hearth.reader(config.id()), self.readings.clone());
+        let (handle, name) = (status.clone(), Arc::clone(name));
+        let factory: Factory = Box::new(move |stop: CancellationToken| {
+            let context = output::Context {
+                reader: reader.clone(),
+                stop,
+                status: handle.clone(),
+                clock: Clock::System,
+                readings: readings.clone(),
+                name: Arc::clone(&name),
+            };
+            let run = output::run(config.clone(), context);
+            Box::pin(async move { run.await.map_err(|error| words(&error)) })
+        });
+        supervisor.start(key, status, factory);
+    }
+
+    /// Closes the sockets that no source of the settings uses.
+    pub(super) fn close_unused_sockets(&self, config: &Config) {
+        let names: BTreeSet<_> = config.source.iter().flat_map(source::Config::sockets).collect();
+        self.sockets.keep_only(&names);
+    }
+}
+
+/// An error and what caused it, in one line, without saying anything twice.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

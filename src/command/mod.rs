@@ -1,0 +1,153 @@
+//! What a person types: arguments, help texts, and what the commands print.
+//!
+//! Floor 8. Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it did not, 2 the
+//! command line is wrong.
+
+mod check;
+mod demo;
+mod log;
+mod run;
+mod status;
+mod table;
+mod tap;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Where the image keeps the settings.
+const SETTINGS: &str = "/etc/sapphire-edge/settings.toml";
+
+/// Gets security logs from this site to the gateway, and loses none.
+///
+/// Takes events in by syslog and Beats, keeps them on disk, and forwards them over TLS until the gateway has acknowledged
+/// them.
+#[derive(Debug, Parser)]
+#[command(name = "sapphire-edge", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the appliance until it is told to stop.
+    ///
+    /// SIGHUP reads the settings again: what did not change keeps its connections, and a file with an error changes nothing.
+    /// SIGTERM and SIGINT stop it within the grace period of the settings; a second one does not wait for that.
+    Run(Settings),
+
+    /// Check a settings file, with the certificates and keys it names.
+    ///
+    /// Changes nothing and opens no connection. Every error says file, line, column and key, what is wrong, and what to write
+    /// instead.
+    Check(Settings),
+
+    /// Print the JSON Schema of the settings file, for editors.
+    Schema,
+
+    /// Show how the running appliance is.
+    ///
+    /// One line per source, queue and output with its health and numbers, then every fault with what to do about it. Exits
+    /// with 1 when something has failed or no appliance runs.
+    Status(status::Options),
+
+    /// Show events as they come in, a line of JSON each, until interrupted.
+    ///
+    /// Shows what is taken in from now on, as it is forwarded. Looking on never slows the appliance down: what this
+    /// command cannot take in time is passed over, and it says so.
+    Tap(tap::Options),
+
+    /// Play the whole way on this machine: a box, a gateway, a busy site, and an outage in between.
+    ///
+    /// Needs no root and no settings; everything listens on 127.0.0.1. Thousands of different events a second come in over
+    /// UDP, TCP and TLS; the gateway is cut off until 50,000 wait on the disk, and comes back. In the end the gateway's
+    /// file is read event by event: exits with 0 only if it holds every event that was sent, by id and by content, none
+    /// dropped, none invented, and repeats only under their own id. Without --for it then stays up and says where to send
+    /// your own syslog.
+    Demo(demo::Options),
+}
+
+#[derive(Args, Debug)]
+struct Settings {
+    /// The settings file.
+    #[arg(long, short, value_name = "FILE", default_value = SETTINGS)]
+    config: PathBuf,
+}
+
+/// Which running appliance is asked.
+#[derive(Args, Debug)]
+struct Where {
+    /// The settings file of the running appliance: names its control socket.
+    #[arg(long, short, value_name = "FILE", default_value = SETTINGS)]
+    config: PathBuf,
+    /// Its control socket, if it is not the one of the settings.
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
+}
+
+impl Where {
+    fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| Config::control_socket_of(&self.config))
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Also `--help` and `--version`, which are no errors. Without a terminal there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match cli.command {
+        Command::Run(settings) => run::run(&settings.config),
+        Command::Check(settings) => check::check(&settings.config),
+        Command::Schema => check::schema(),
+        Command::Status(options) => status::status(&options),
+        Command::Tap(options) => tap::tap(&options),
+        Command::Demo(options) => demo::demo(options),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A runtime for a command that only asks.
+fn small_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_every_command_has_help() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}

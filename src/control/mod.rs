@@ -1,0 +1,105 @@
+//! Requests to the running program over a local Unix socket: what `status` and `tap` ask, and later the screen and the page.
+//!
+//! In: one [`Request`] as a line of JSON. Out: [`Answer`]s, a line of JSON each, until the question is answered or the client
+//! goes. Floor 1: what the answers hold is JSON that the app made, so this room knows neither status nor queue. Bounded:
+//! clients, length of a line, time to ask and time to take an answer. Who may connect is decided by the socket's mode (0660):
+//! its owner and its group.
+//!
+//! Not supported: more than one request on a connection. A client asks, reads and closes, so nothing has to be told apart.
+
+mod client;
+mod line;
+mod server;
+mod socket;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use server::{Handler, Server};
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The `[control]` table of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Path of the socket. Default: `control.sock` in the state folder.
+    pub socket: Option<PathBuf>,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The state of everything now: answered once, with [`Answer::Status`].
+    Status,
+    /// Events as they come in: [`Answer::Event`] and [`Answer::Missed`] until the client goes or the program stops.
+    Tap {
+        /// Only those of this source.
+        source: Option<String>,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A `status::Snapshot` as JSON.
+    Status(Box<RawValue>),
+    /// One event as JSON.
+    Event(Box<RawValue>),
+    /// So many batches passed by while the client was too slow to take them. They are delivered all the same.
+    Missed(u64),
+    /// The request cannot be answered; why, and what to do.
+    Refused(String),
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens there.
+    #[error("no sapphire-edge answers at {}; start it, or name its socket with --socket", path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The socket cannot be used by this user.
+    #[error("{} may not be used by this user; ask as root or as a member of the socket's group", path.display())]
+    NotAllowed {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Another program listens there already.
+    #[error("another sapphire-edge already listens at {}; stop it, or set another [control] socket", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something that is no socket has that path.
+    #[error("{} is there and is no socket; remove it, or set another [control] socket", path.display())]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The socket could not be made.
+    #[error("the control socket {} cannot be made: {source}; set another [control] socket", path.display())]
+    Bind {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to the running program broke: {0}")]
+    Broken(#[from] std::io::Error),
+    /// The other side sent what is no answer.
+    #[error("the running program answered what this one does not understand ({0}); are both the same version?")]
+    Garbled(#[from] serde_json::Error),
+}

@@ -1,0 +1,142 @@
+//! The half of the running program.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::io::{AsyncReadExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::socket::{self, Listening};
+use super::{Answer, ControlError, Request, line};
+
+/// Clients at once: a screen, a page, a few people with `status` and `tap`. More wait in the kernel's backlog.
+const CLIENTS: usize = 16;
+/// A request is a word and a source's id (at most 64 bytes).
+const LONGEST_REQUEST: usize = 4 << 10;
+/// Time for a client to ask: it connects because it has a question.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// Time for a client to take one answer; after that it is cut, so that a stopped terminal holds nothing.
+const TAKE_WITHIN: Duration = Duration::from_secs(30);
+/// Events between the tap and the socket: enough to write in large pieces, little enough to be fresh.
+const AHEAD: usize = 64;
+/// Wait after a failed accept (out of descriptors): it would fail again at once.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Who knows the answers.
+pub trait Handler: Send + Sync + 'static {
+    /// The state of everything now, as JSON; an error says why there is none.
+    fn status(&self) -> Result<Box<RawValue>, String>;
+
+    /// Sends what comes in to `to` until that closes or the program stops. Waits while `to` is full.
+    fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
+}
+
+/// The listening socket.
+#[derive(Debug)]
+pub struct Server {
+    listening: Listening,
+}
+
+impl Server {
+    /// Makes the socket, mode 0660. A file left by a program that was killed is replaced. To be called inside the runtime.
+    ///
+    /// # Errors
+    /// When another program listens there, the path is taken by something else, or the folder is not there.
+    pub async fn bind(path: &Path) -> Result<Self, ControlError> {
+        Ok(Self { listening: socket::bind(path).await? })
+    }
+
+    /// Answers clients until told to stop; then removes the socket. Clients that are being served are cut.
+    pub async fn serve(self, handler: Arc<impl Handler>, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        let mut clients = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = clients.join_next() => {
+                    if ended.is_err_and(|error| error.is_panic()) {
+                        tracing::error!("answering a control client panicked; the client was cut");
+                    }
+                    continue;
+                }
+                accepted = self.accept(&places) => accepted,
+            };
+            match accepted {
+                Ok((stream, place)) => {
+                    let handler = Arc::clone(&handler);
+                    clients.spawn(async move {
+                        if let Err(error) = answer(stream, &*handler).await {
+                            tracing::debug!(%error, "a control client was cut");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a control client could not be accepted");
+                    sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+        clients.shutdown().await;
+    }
+
+    async fn accept(&self, places: &Arc<Semaphore>) -> std::io::Result<(UnixStream, OwnedSemaphorePermit)> {
+        let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+        let (stream, _) = self.listening.listener.accept().await?;
+        Ok((stream, place))
+    }
+}
+
+async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), ControlError> {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    let mut asked = Vec::new();
+    if !in_time(ASK_WITHIN, line::read(&mut read, &mut asked, LONGEST_REQUEST)).await? {
+        return Ok(());
+    }
+    let answer = match serde_json::from_slice::<Request>(&asked) {
+        Err(error) => Answer::Refused(format!("this is no request: {error}")),
+        Ok(Request::Status) => handler.status().map_or_else(Answer::Refused, Answer::Status),
+        Ok(Request::Tap { source }) => return tap(read, write, source, handler).await,
+    };
+    in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await
+}
+
+async fn tap(
+    mut read: BufReader<OwnedReadHalf>,
+    mut write: OwnedWriteHalf,
+    source: Option<String>,
+    handler: &impl Handler,
+) -> Result<(), ControlError> {
+    let (to, mut from) = mpsc::channel(AHEAD);
+    let forward = async {
+        while let Some(answer) = from.recv().await {
+            in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await?;
+        }
+        Ok(())
+    };
+    let mut more = [0u8; 1];
+    let (taps, forward) = (handler.tap(source, to), forward);
+    tokio::pin!(taps, forward);
+    // The handler may end with answers still on their way; the client's going ends everything.
+    tokio::select! {
+        () = &mut taps => {}
+        done = &mut forward => return done,
+        _ = read.read(&mut more) => return Ok(()),
+    }
+    forward.await
+}
+
+async fn in_time<T>(limit: Duration, io: impl Future<Output = std::io::Result<T>>) -> Result<T, ControlError> {
+    match timeout(limit, io).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(ControlError::Broken(std::io::ErrorKind::TimedOut.into())),
+    }
+}

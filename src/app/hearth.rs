@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId};
 use crate::output;
@@ -54,6 +55,11 @@ impl Hearth {
 
     pub(super) fn intake(&self) -> Intake {
         self.queue.intake()
+    }
+
+    /// Since when events may be missing, because the last run did not end in good order.
+    pub(super) fn gap_since(&self) -> Option<Timestamp> {
+        self.queue.gap_since()
     }
 
     pub(super) fn reader(&self, output: &OutputId) -> Reader {

@@ -76,6 +76,7 @@ impl Life {
         for source in &self.config.source {
             self.parts.start_source(&mut self.supervisor, source, &self.hearth);
         }
+        self.parts.start_notices(&mut self.supervisor, &self.hearth);
         let (sources, outputs) = (self.config.source.len(), self.config.output.len());
         tracing::info!(name = %self.name, sources, outputs, version = env!("CARGO_PKG_VERSION"), "started");
     }

@@ -1,5 +1,6 @@
 //! From settings to components: what each source and output is given.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,6 +15,14 @@ use crate::net::Sockets;
 use crate::output::{self, Readings};
 use crate::source;
 use crate::status::{Board, Component};
+
+/// The line of what tells of drops and gaps.
+const NOTICES: &str = "notices";
+
+/// Whether a component puts events into the queue.
+pub(super) fn takes_in(key: &Key) -> bool {
+    key.component == Component::Source || key.id == NOTICES
+}
 
 /// What all components share.
 #[derive(Debug)]
@@ -71,6 +80,22 @@ impl Parts {
                 sockets: sockets.clone(),
             };
             let run = source::run(config.clone(), context);
+            Box::pin(async move { run.await.map_err(|error| words(&error)) })
+        });
+        supervisor.start(key, status, factory);
+    }
+
+    /// Starts what tells of drops and gaps as events.
+    pub(super) fn start_notices(&self, supervisor: &mut Supervisor, hearth: &Hearth) {
+        let key = Key { component: Component::Box, id: NOTICES.to_owned() };
+        let status = self.board.handle(key.component, &key.id);
+        let (intake, sockets, handle) = (hearth.intake(), self.sockets.clone(), status.clone());
+        // The gap is told once, however often this is started again.
+        let gap_since = Cell::new(hearth.gap_since());
+        let factory: Factory = Box::new(move |stop: CancellationToken| {
+            let (intake, sockets, status) = (intake.clone(), sockets.clone(), handle.clone());
+            let context = source::Context { intake, stop, status, clock: Clock::System, sockets };
+            let run = source::run_notices(context, gap_since.take());
             Box::pin(async move { run.await.map_err(|error| words(&error)) })
         });
         supervisor.start(key, status, factory);

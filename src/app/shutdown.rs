@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::life::{Life, beating};
+use super::parts;
 use super::supervise::Key;
 use super::{Ended, systemd};
 use crate::status::Component;
@@ -68,13 +69,13 @@ pub(super) async fn drain(mut life: Life, mut signals: Signals) -> Ended {
     systemd::stopping();
     let begin = Instant::now();
     let deadline = begin + grace;
-    let is = |component: Component| move |key: &Key| key.component == component;
+    let is_output = |key: &Key| key.component == Component::Output;
     let mut cut = Vec::new();
     let pulse = life.pulse.clone();
     let orderly = async {
         let sources_until = begin + grace.mul_f64(SOURCES_SHARE);
-        cut.extend(life.supervisor.stop(is(Component::Source), sources_until).await);
-        cut.extend(life.supervisor.stop(is(Component::Output), deadline).await);
+        cut.extend(life.supervisor.stop(parts::takes_in, sources_until).await);
+        cut.extend(life.supervisor.stop(is_output, deadline).await);
     };
     let in_order = tokio::select! {
         () = beating(&pulse, orderly) => true,

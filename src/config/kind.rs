@@ -183,6 +183,15 @@ fn kind_of<P: Part>(table: &Table<'_>) -> Result<&'static Kind<P>, Finding> {
 fn check_id(id: &str, span: &Range<usize>) -> Option<Finding> {
     let good_start = id.starts_with(|c: char| c.is_ascii_lowercase());
     let good = id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if id == source::NOTICES {
+        return Some(Finding {
+            span: span.clone(),
+            path: vec![Step::Key("id".to_owned())],
+            what: format!("{id:?} is the id of what the box says about itself"),
+            advice: "write another one, such as \"firewalls\"".to_owned(),
+            missing: false,
+        });
+    }
     if good_start && good && id.len() <= LONGEST_ID {
         return None;
     }

@@ -142,7 +142,7 @@ impl Core {
             self.work.notify_one();
             return Err(Refused::Full(batch));
         }
-        let limit = self.config.max_size.bytes() - if patient { self.config.reserve.bytes() } else { 0 };
+        let limit = self.config.max_size.bytes() - if patient { self.config.reserve().bytes() } else { 0 };
         if inner.disk_bytes + inner.pending_bytes >= limit {
             match self.config.when_full {
                 WhenFull::HoldBack => return Err(Refused::Full(batch)),
@@ -386,7 +386,7 @@ impl Core {
             WhenFull::DropOldest => "the oldest events are dropped to make room: look at the output's state",
             WhenFull::DropNewest => "new events are dropped: look at the output's state",
         };
-        let health = if inner.disk_bytes >= limit - self.config.reserve.bytes() {
+        let health = if inner.disk_bytes >= limit - self.config.reserve().bytes() {
             let what = format!("the queue is full: {} of {} used", Size(inner.disk_bytes), self.config.max_size);
             Health::degraded(what, todo)
         } else {

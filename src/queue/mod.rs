@@ -57,8 +57,8 @@ use writer::Writer;
 pub struct Config {
     /// Bytes the queue may occupy on the disk. When they are used up, senders are held back.
     pub max_size: Size,
-    /// The part of `max_size` that is kept for senders that cannot be held back (UDP).
-    pub reserve: Size,
+    /// The part of `max_size` that is kept for senders that cannot be held back (UDP); a sixteenth if nothing is set.
+    pub reserve: Option<Size>,
     /// Event bytes held in memory while they wait to be written or delivered.
     pub memory: Size,
     /// A group of batches is made durable when it holds this many event bytes...
@@ -83,7 +83,7 @@ impl Default for Config {
         Self {
             // Some two days of 1,000 events a second at a ratio of 6.
             max_size: Size::gib(8),
-            reserve: Size::mib(512),
+            reserve: None,
             // 32 batches of the usual size: enough to keep the writer and two outputs busy, a sixth of the memory bound.
             memory: Size::mib(16),
             // A sync costs 0.35 ms on an idle disk and 6 to 9 ms on a busy one; 4 MiB of events compress to under 1 MiB.
@@ -100,6 +100,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The part of `max_size` that is kept for senders that cannot be held back.
+    #[must_use]
+    pub fn reserve(&self) -> Size {
+        self.reserve.unwrap_or(Size(self.max_size.bytes() / 16))
+    }
+
     /// What is wrong with the values, by key.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
@@ -117,7 +123,7 @@ impl Config {
             format!("must hold at least four segments; write at least \"{four_segments}\""),
         );
         check(
-            self.reserve.bytes() <= self.max_size.bytes() / 2,
+            self.reserve().bytes() <= self.max_size.bytes() / 2,
             "reserve",
             format!("leaves too little for the other senders; write at most \"{}\"", Size(self.max_size.bytes() / 2)),
         );

@@ -36,6 +36,9 @@ pub enum SourceError {
         /// Why not.
         source: io::Error,
     },
+    /// What was done before could not be read back from the queue.
+    #[error("the queue's checkpoint cannot be read: {0}")]
+    Checkpoint(#[source] io::Error),
     /// A part of the source panicked.
     #[error("a part of the source panicked")]
     Panicked,
@@ -47,7 +50,9 @@ impl SourceError {
     pub fn todo(&self) -> String {
         match self {
             Self::Bind { listen, source } => bind_todo(listen, source),
-            Self::Socket { .. } | Self::Panicked => "if it stays, restart the box and send its log to support".into(),
+            Self::Socket { .. } | Self::Checkpoint(_) | Self::Panicked => {
+                "if it stays, restart the box and send its log to support".into()
+            }
             Self::Tls(_) => "mend the files or the tls settings of this source; it tries again by itself".into(),
             Self::Thread { .. } => "lower udp_sockets, or raise the limit on tasks of the service".into(),
         }

@@ -7,11 +7,13 @@
 
 mod error;
 mod lumberjack;
+mod notice;
 mod syslog;
 mod watch;
 
 pub use error::SourceError;
 pub use lumberjack::Config as LumberjackConfig;
+pub use notice::{NOTICES, run_notices};
 pub use syslog::Config as SyslogConfig;
 
 use std::collections::BTreeSet;

@@ -26,6 +26,8 @@ mod flow;
 mod lumberjack_output;
 /// Our Lumberjack source against scripted agents.
 mod lumberjack_source;
+/// Drops and gaps become events.
+mod notices;
 /// Far ends.
 mod peers;
 /// Our Lumberjack output against our Lumberjack source.

@@ -37,7 +37,7 @@ fn open(max_size: Size) -> (TempDir, Queue) {
     let folder = tempfile::tempdir().unwrap();
     let config = queue::Config {
         max_size,
-        reserve: Size(0),
+        reserve: None,
         memory: Size::mib(64),
         flush_bytes: Size::mib(64),
         flush_after: Span::secs(60),

@@ -70,7 +70,7 @@ impl World {
             segment_size: Size(random.random_range(1_000..20_000)),
             settle: if random.random_bool(0.7) { Settle::DurableOrDelivered } else { Settle::Durable },
             max_size: Size(if random.random_bool(0.3) { 60_000 } else { 1 << 30 }),
-            reserve: Size(random.random_range(0..20_000)),
+            reserve: Some(Size(random.random_range(0..20_000))),
             when_full: [WhenFull::HoldBack, WhenFull::DropOldest, WhenFull::DropNewest][random.random_range(0..3)],
             drain: if random.random_bool(0.7) { Drain::LiveFirst } else { Drain::InOrder },
             ..Config::default()

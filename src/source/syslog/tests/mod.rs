@@ -171,7 +171,7 @@ impl Running {
 
 /// A queue that takes nothing, because its disk space is used up before it begins.
 fn full_queue() -> queue::Config {
-    queue::Config { max_size: Size(1), reserve: Size(0), ..queue::Config::default() }
+    queue::Config { max_size: Size(1), reserve: None, ..queue::Config::default() }
 }
 
 fn received(status: &Handle) -> u64 {

@@ -159,7 +159,7 @@ async fn all_connections_in_use_is_shown() {
 async fn a_full_queue_holds_the_senders_back_and_loses_nothing() {
     const EACH: usize = 25_000;
     let (max_size, segment_size, memory) = (Size::mib(4), Size::mib(1), Size::mib(2));
-    let queue = queue::Config { max_size, reserve: Size(0), segment_size, memory, ..queue::Config::default() };
+    let queue = queue::Config { max_size, reserve: Some(Size(0)), segment_size, memory, ..queue::Config::default() };
     let mut source = Running::start_with(config("listen = [\"tcp://127.0.0.1:0\"]"), queue, Sockets::default()).await;
     let (to, mut senders) = (source.at(0), JoinSet::new());
     for _ in 0..4 {

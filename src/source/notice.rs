@@ -1,0 +1,132 @@
+//! What the box says about itself: an event for each hole, so that the far end knows of it too.
+//!
+//! In: the queue's ledger, looked at once a second. Out: batches of `Kind::Notice`, each with the totals it reports as its
+//! checkpoint, so that every drop is told once, also after a crash. A notice names the source, the time range, the count and
+//! the reason.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Context, SourceError};
+use crate::clock::Timestamp;
+use crate::event::{Batch, BatchBuilder, BatchLimits, Checkpoint, Kind, Origin, Record, SourceId, Transport};
+use crate::status::{Count, DropReason, Health};
+
+/// The source's id; the settings refuse it for others.
+pub const NOTICES: &str = "sapphire_edge";
+/// How often the ledger is looked at: a flood of drops becomes one event a second for each source and reason.
+const LOOK: Duration = Duration::from_secs(1);
+/// The feed whose checkpoint holds what was told.
+const FEED: &str = "drops";
+
+/// Tells of drops until stopped, and of the gap since `gap_since`, if there was one.
+///
+/// # Errors
+/// When what was told before cannot be read; it is tried again.
+///
+/// # Cancel safety
+/// Dropping it loses nothing: what was not handed over is told by the next run.
+pub async fn run_notices(context: Context, gap_since: Option<Timestamp>) -> Result<(), SourceError> {
+    let id = SourceId::from(NOTICES);
+    let (intake, reader) = (context.intake.clone(), id.clone());
+    let told = tokio::task::spawn_blocking(move || intake.checkpoint(&reader, FEED)).await;
+    let told = told.unwrap_or_else(|err| Err(std::io::Error::other(err))).map_err(SourceError::Checkpoint)?;
+    let mut told: BTreeMap<Vec<u8>, u64> =
+        told.into_iter().filter_map(|(key, value)| Some((key, u64::from_be_bytes(value.try_into().ok()?)))).collect();
+    context.status.set(Health::Healthy);
+    let mut since = gap_since.unwrap_or_else(|| context.clock.now());
+    if let Some(from) = gap_since {
+        let batch = gap(&id, from, context.clock.now());
+        if submit(&context, batch).await.is_err() {
+            return Ok(());
+        }
+    }
+    let mut tick = interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let stopped = tokio::select! {
+            () = context.stop.cancelled() => true,
+            _ = tick.tick() => false,
+        };
+        let now = context.clock.now();
+        if let Some(batch) = drops(&context, &id, &mut told, since, now)
+            && submit(&context, batch).await.is_err()
+        {
+            return Ok(());
+        }
+        if stopped {
+            return Ok(());
+        }
+        since = now;
+    }
+}
+
+async fn submit(context: &Context, batch: Batch) -> Result<(), crate::queue::Closed> {
+    context.status.counters().add(Count::ReceivedEvents, batch.count().into());
+    context.intake.submit(batch).await.map(drop)
+}
+
+/// A batch with an event for each source and reason that dropped more than was told, if there is any.
+fn drops(
+    context: &Context,
+    id: &SourceId,
+    told: &mut BTreeMap<Vec<u8>, u64>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Option<Batch> {
+    let mut builder = builder(id);
+    let mut changes = Vec::new();
+    let ledger = context.intake.ledger().into_iter().filter(|(source, _)| source != id);
+    for (source, totals) in ledger {
+        for (reason, total) in totals.dropped {
+            let key = [source.as_str().as_bytes(), b"\0", reason.as_str().as_bytes()].concat();
+            let count = total.saturating_sub(told.get(&key).copied().unwrap_or(0));
+            if count > 0 {
+                push(&mut builder, to, &drop_notice(&source, reason, count, from, to));
+                changes.push((key.clone(), Some(total.to_be_bytes().to_vec())));
+                told.insert(key, total);
+            }
+        }
+    }
+    Some(builder.seal()?.with_checkpoint(Checkpoint { feed: FEED.to_owned(), changes }))
+}
+
+fn drop_notice(source: &SourceId, reason: DropReason, count: u64, from: Timestamp, to: Timestamp) -> serde_json::Value {
+    let help = reason.help().trim_end_matches('.');
+    json!({
+        "@timestamp": to.to_string(),
+        "message": format!("{count} events of source {source} were dropped. {help}"),
+        "event": { "kind": "event", "category": ["host"], "action": "events_dropped", "outcome": "failure" },
+        "notice": {
+            "kind": "events_dropped", "source": source.as_str(), "reason": reason.as_str(), "count": count,
+            "from": from.to_string(), "to": to.to_string(),
+        },
+    })
+}
+
+/// The event of a stop that was no clean one.
+fn gap(id: &SourceId, from: Timestamp, to: Timestamp) -> Batch {
+    let notice = json!({
+        "@timestamp": to.to_string(),
+        "message": "the box was not stopped cleanly: events that nobody was promised (UDP, plain TCP) may be missing",
+        "event": { "kind": "event", "category": ["host"], "action": "gap", "outcome": "failure" },
+        "notice": { "kind": "gap", "from": from.to_string(), "to": to.to_string() },
+    });
+    let mut builder = builder(id);
+    push(&mut builder, to, &notice);
+    #[expect(clippy::expect_used, reason = "a record was pushed in the line above")]
+    builder.seal().expect("not empty")
+}
+
+fn builder(id: &SourceId) -> BatchBuilder {
+    BatchBuilder::new(id.clone(), Kind::Notice, BatchLimits::default())
+}
+
+fn push(builder: &mut BatchBuilder, received: Timestamp, notice: &serde_json::Value) {
+    let origin = Origin::new(Transport::Internal, None);
+    let bytes = notice.to_string();
+    builder.push(&Record { received, origin: &origin, id: None, cut_from: None, bytes: bytes.as_bytes() });
+}

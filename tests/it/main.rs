@@ -16,6 +16,8 @@ mod config;
 mod control;
 /// The demo, as a person runs it.
 mod demo;
+/// The policy on other people's code.
+mod dependencies;
 /// The file output.
 mod file_output;
 /// The import rule of the house.

@@ -139,7 +139,7 @@ fn short(line: &mut String, random: &mut Random, second: u64) {
     let time = clock(second);
     // Writing to a string cannot fail.
     let _ = match random.below(100) {
-        0..20 => {
+        0..15 => {
             let (user, from, port) = (random.of(&USERS), outside(random), 1_024 + random.below(60_000));
             let (host, pid) = (random.below(40), 700 + random.below(60_000));
             write!(
@@ -147,7 +147,7 @@ fn short(line: &mut String, random: &mut Random, second: u64) {
                 "<086>Nov 24 {time} srv-{host:02} sshd[{pid}]: Failed password for invalid user {user} from {from} port {port} ssh2"
             )
         }
-        20..34 => {
+        15..29 => {
             let (id, size, delay) = (random.next() & 0xff_ffff_ffff, random.below(300_000), random.below(9_000));
             let (user, relay) = (random.of(&USERS), outside(random));
             write!(
@@ -159,7 +159,7 @@ fn short(line: &mut String, random: &mut Random, second: u64) {
                 random.next() & 0xff_ffff_ffff
             )
         }
-        34..68 => {
+        29..55 => {
             let (number, from, to) = (random.below(90_000_000), inside(random), outside(random));
             let port = 1_024 + random.below(60_000);
             write!(

@@ -110,6 +110,7 @@ ruleset(name="far" {queue} queue.dequeueBatchSize="1024" queue.timeoutEnqueue="6
 }}
 input(type="imptcp" address="{HOST}" port="{port}" ruleset="far")
 input(type="imudp" address="{HOST}" port="{port}" ruleset="far" rcvbufSize="32m")
+action(type="omfile" file="{folder}/log")
 "#
     );
     setup.program = "/usr/sbin/rsyslogd".into();

@@ -93,7 +93,7 @@ pub fn udp(to: SocketAddr, lines: &Lines, rate: u64, count: u64) -> Result<Sent>
     socket.connect(to)?;
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BURST, None);
     let addresses = [None::<SockaddrStorage>; BURST];
-    let mut buffers = vec![Vec::with_capacity(1_024); BURST];
+    let mut buffers = vec![Vec::new(); BURST];
     let (start, cpu) = (Instant::now(), thread_cpu());
     let mut sent = 0;
     while sent < count {

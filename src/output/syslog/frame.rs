@@ -71,31 +71,25 @@ impl Format for Frames {
 
     fn record(&mut self, index: u32, record: &Record<'_>) -> bool {
         let Some(current) = &mut self.batch else { return false };
-        self.frame.clear();
-        let mut unparsed = false;
         // RFC 5425 knows no frame of no bytes.
-        let is_original = self.wanted == Wanted::Original && current.kind == Kind::Syslog && !record.bytes.is_empty();
-        if is_original {
-            self.frame.extend_from_slice(record.bytes);
-        } else {
-            let (name, frame) = (&self.name, &mut self.frame);
-            // A message that makes the parser panic would stop everything behind it for ever.
-            match catch_unwind(AssertUnwindSafe(|| current.rebuild(name, index, record, frame))) {
-                Ok(is_unparsed) => unparsed = is_unparsed,
-                Err(_) => {
-                    tracing::error!(
-                        id = current.ids.id(index, record.id),
-                        "the parser panicked on an event; it is sent bare"
-                    );
-                    self.frame.clear();
-                    current.bare(name, index, record, &mut self.frame);
-                    unparsed = true;
-                }
-            }
+        if self.wanted == Wanted::Original && current.kind == Kind::Syslog && !record.bytes.is_empty() {
+            counted(record.bytes, &mut self.bytes);
+            return false;
         }
-        self.bytes.extend_from_slice(self.frame.len().to_string().as_bytes());
-        self.bytes.push(b' ');
-        self.bytes.extend_from_slice(&self.frame);
+        self.frame.clear();
+        let (name, frame) = (&self.name, &mut self.frame);
+        // A message that makes the parser panic would stop everything behind it for ever.
+        let unparsed = match catch_unwind(AssertUnwindSafe(|| current.rebuild(name, index, record, frame))) {
+            Ok(is_unparsed) => is_unparsed,
+            Err(_) => {
+                let id = current.ids.id(index, record.id);
+                tracing::error!(id, "the parser panicked on an event; it is sent bare");
+                self.frame.clear();
+                current.bare(name, index, record, &mut self.frame);
+                true
+            }
+        };
+        counted(&self.frame, &mut self.bytes);
         unparsed
     }
 
@@ -108,6 +102,25 @@ impl Format for Frames {
         std::mem::swap(&mut self.bytes, to);
         to.append(&mut self.bytes);
     }
+}
+
+/// Appends a frame: its length, a blank, its bytes (RFC 5425 section 4.3).
+fn counted(frame: &[u8], to: &mut Vec<u8>) {
+    // A usize has at most 20 digits.
+    let mut digits = [b' '; 21];
+    let (mut first, mut length) = (20, frame.len());
+    loop {
+        first -= 1;
+        if let Some(digit) = digits.get_mut(first) {
+            *digit = b'0' + (length % 10) as u8;
+        }
+        length /= 10;
+        if length == 0 {
+            break;
+        }
+    }
+    to.extend_from_slice(digits.get(first..).unwrap_or_default());
+    to.extend_from_slice(frame);
 }
 
 /// What stands in a header besides the structured data that came.

@@ -18,6 +18,7 @@ mod disk;
 mod group;
 mod index;
 mod ledger;
+mod lock;
 mod position;
 mod reader;
 mod record;
@@ -48,6 +49,7 @@ use crate::status::{DropReason, Handle};
 use core::Core;
 use disk::{Disk, Folder};
 use index::{Index, Memory, Sled};
+use lock::Lock;
 use segment::Shelf;
 use writer::Writer;
 
@@ -224,10 +226,12 @@ impl Queue {
     /// Opens the queue in its folder, and makes it where there is none. Blocks on the disk.
     ///
     /// # Errors
-    /// When the folder cannot be used. What is damaged inside is set aside and counted, and never an error.
+    /// When the folder cannot be used, or another program uses it. What is damaged inside is set aside and counted, and never an error.
     pub fn open(folder: &Path, config: &Config, outputs: &[OutputRule], status: Handle) -> Result<Self, QueueError> {
         let failed = |source| QueueError::Disk { folder: folder.display().to_string(), source };
         let disk = Folder::open(folder).map_err(failed)?;
+        let in_use = || QueueError::InUse { folder: folder.display().to_string() };
+        let lock = Lock::take(folder).map_err(failed)?.ok_or_else(in_use)?;
         let index: Arc<dyn Index> = match Self::open_index(&folder.join("index")) {
             Ok(sled) => Arc::new(sled),
             Err(err) => {
@@ -235,7 +239,8 @@ impl Queue {
                 Arc::new(Memory::default())
             }
         };
-        Self::start(Box::new(disk), index, config, outputs, status).map_err(failed)
+        let prepared = Self::prepare(Box::new(disk), index, config, outputs, status).map_err(failed)?;
+        Self::start(prepared, lock).map_err(failed)
     }
 
     /// Opens the index; one that does not open is thrown away, as it holds nothing that the segments do not.
@@ -247,19 +252,16 @@ impl Queue {
         })
     }
 
-    fn start(
-        disk: Box<dyn Disk>,
-        index: Arc<dyn Index>,
-        config: &Config,
-        outputs: &[OutputRule],
-        status: Handle,
-    ) -> std::io::Result<Self> {
-        let (core, shelf, writer, gap_since) = Self::prepare(disk, index, config, outputs, status)?;
+    /// Starts the writer, which holds the folder until it has ended.
+    fn start((core, shelf, writer, gap_since): Prepared, lock: Lock) -> std::io::Result<Self> {
         let pulse = Pulse { since: clock::monotonic(), beat: AtomicU64::new(0), give_up: AtomicBool::new(false) };
         let pulse = Arc::new(pulse);
         let beats = Arc::clone(&pulse);
-        let thread =
-            std::thread::Builder::new().name("queue-writer".into()).spawn(move || writer.run(&|| beats.beat()))?;
+        let work = move || {
+            let _lock = lock;
+            writer.run(&|| beats.beat());
+        };
+        let thread = std::thread::Builder::new().name("queue-writer".into()).spawn(work)?;
         Ok(Self { core, shelf, pulse, thread: Some(thread), gap_since })
     }
 

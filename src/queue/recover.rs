@@ -53,6 +53,12 @@ pub enum QueueError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another program has the queue open. Trying again helps once that one has ended.
+    #[error("the queue's folder {folder} is in use by another sapphire-edge; stop that one, or set another state_dir")]
+    InUse {
+        /// The queue's folder.
+        folder: String,
+    },
 }
 
 /// What to do with a torn end of the newest segment.

@@ -126,3 +126,18 @@ async fn memory_full_holds_back_and_a_given_back_batch_comes_first() {
     assert!(again);
     assert!(board.handle(Component::Queue, "queue").counters().count(Count::StoredBytes) > 0);
 }
+
+#[tokio::test]
+async fn a_queue_is_opened_once_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, board) = (Config::default(), Board::new(Clock::System));
+    let queue = open(folder.path(), &config, &board);
+    queue.intake().submit(batch("mine")).await.unwrap().settled().await.unwrap();
+    let second = Queue::open(folder.path(), &config, &[], board.handle(Component::Queue, "queue"));
+    let words = second.unwrap_err().to_string();
+    assert!(words.contains("is in use by another sapphire-edge; stop that one"), "{words}");
+    assert_eq!(texts(&queue, 1).await, ["mine"], "the first one goes on");
+    assert!(queue.close(Duration::from_secs(10)).await);
+    let queue = open(folder.path(), &config, &board);
+    assert!(queue.close(Duration::from_secs(10)).await);
+}

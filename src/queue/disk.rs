@@ -19,6 +19,8 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn open(&self, name: &str) -> io::Result<Box<dyn Read>>;
     /// Cuts a file to this length and makes that durable.
     fn truncate(&self, name: &str, length: u64) -> io::Result<()>;
+    /// Gives a file another name in one step; a file that had that name is gone. Durable only after `sync_dir`.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Takes a file away. Durable only after `sync_dir`.
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names in the folder.
@@ -45,7 +47,7 @@ pub(super) trait Read: fmt::Debug + Send + Sync {
 }
 
 /// A file that only takes space, to be given up when others have filled the disk and the queue has to be closed.
-const BALLAST: &str = "ballast";
+pub(super) const BALLAST: &str = "ballast";
 /// The last group (at most twice `flush_bytes`, compressed) and a snapshot fit into this.
 const BALLAST_BYTES: usize = 4 << 20;
 
@@ -81,6 +83,12 @@ impl Folder {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         Ok(Self(path.to_owned()))
     }
+
+    /// The folder, which must be there.
+    pub(super) fn existing(path: &Path) -> io::Result<Self> {
+        fs::read_dir(path)?;
+        Ok(Self(path.to_owned()))
+    }
 }
 
 impl Disk for Folder {
@@ -97,6 +105,10 @@ impl Disk for Folder {
         let file = OpenOptions::new().write(true).open(self.0.join(name))?;
         file.set_len(length)?;
         file.sync_all()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -126,7 +126,8 @@ impl Inner {
         let mut state = State::new(appliance);
         state.ledger = self.ledger.clone();
         for (id, outlet) in &self.outlets {
-            state.outputs.insert(id.clone(), Position { done: outlet.done.clone(), waiting: outlet.waiting });
+            let (done, waiting, may_skip) = (outlet.done.clone(), outlet.waiting, outlet.rule.may_skip);
+            state.outputs.insert(id.clone(), Position { done, waiting, may_skip });
         }
         for (number, held) in self.held.iter().filter(|(_, held)| held.stage == Stage::Pending) {
             let events = u64::from(held.batch.count());

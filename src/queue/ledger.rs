@@ -24,10 +24,23 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Events that were given up, for whatever reason.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.values().fold(0, |sum, events| sum.saturating_add(*events))
+    }
+
+    /// Whether `received = delivered + queued + dropped`, with this many events found in the queue.
+    #[must_use]
+    pub fn balances(&self, queued: u64) -> bool {
+        let given = self.delivered.checked_add(self.dropped()).and_then(|sum| sum.checked_add(queued));
+        given == Some(self.received)
+    }
+
     /// Events that wait in the queue.
     #[must_use]
     pub fn queued(&self) -> u64 {
-        self.received.saturating_sub(self.delivered).saturating_sub(self.dropped.values().sum())
+        self.received.saturating_sub(self.delivered).saturating_sub(self.dropped())
     }
 }
 
@@ -53,6 +66,9 @@ pub(super) struct Position {
     pub(super) done: Ranges,
     /// Events of the others.
     pub(super) waiting: u64,
+    /// Whether the queue could let go of events that it had not had.
+    #[serde(default)]
+    pub(super) may_skip: bool,
 }
 
 /// The control data of one moment, as stored (JSON).
@@ -96,6 +112,18 @@ impl State {
         outlets.collect()
     }
 
+    /// The box's id.
+    pub(super) fn appliance(&self) -> Option<ApplianceId> {
+        u64::from_str_radix(&self.appliance, 16).ok().map(ApplianceId)
+    }
+
+    /// Whether every output that counts has the number (never, while there is none).
+    pub(super) fn delivered(&self, number: u64) -> bool {
+        let all = self.outputs.values().all(|position| position.may_skip);
+        let mut counting = self.outputs.values().filter(|position| all || !position.may_skip);
+        !self.outputs.is_empty() && counting.all(|position| position.done.contains(number))
+    }
+
     /// The stored form.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
@@ -119,7 +147,7 @@ mod tests {
         totals.delivered = 4;
         totals.dropped.insert(DropReason::KernelBuffer, 1);
         assert_eq!(totals.queued(), 5);
-        state.outputs.insert("gw".into(), Position { done: Ranges::below(7), waiting: 5 });
+        state.outputs.insert("gw".into(), Position { done: Ranges::below(7), waiting: 5, may_skip: false });
         assert_eq!(State::from_bytes(&state.to_bytes()), Some(state));
         assert_eq!(State::from_bytes(b"{"), None);
     }

@@ -33,7 +33,6 @@ impl Lock {
 }
 
 /// Whether some program has the folder, without taking it.
-#[cfg(test)]
 pub(super) fn is_taken(folder: &Path) -> io::Result<bool> {
     let file = match File::open(folder.join(FILE)) {
         Ok(file) => file,

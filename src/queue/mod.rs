@@ -17,6 +17,7 @@ mod core;
 mod disk;
 mod group;
 mod index;
+mod inspect;
 mod ledger;
 mod lock;
 mod position;
@@ -28,6 +29,7 @@ mod segment;
 mod tests;
 mod writer;
 
+pub use inspect::{Exported, Finding, Flaw, Inspection, Repaired, Report, ToolError, Wanted, export, repair, verify};
 pub use ledger::Totals;
 pub use reader::{Delivery, Reader};
 pub use recover::QueueError;

@@ -230,6 +230,11 @@ impl Ranges {
         self.0.range(from..).next().map_or(u64::MAX, |(start, _)| *start)
     }
 
+    /// Where the last range ends; zero if there is none.
+    pub(super) fn end(&self) -> u64 {
+        self.0.last_key_value().map_or(0, |(_, end)| *end)
+    }
+
     /// How many separate ranges there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()

@@ -21,7 +21,7 @@ use crate::event::{Batch, BatchNumber, Checkpoint, Kind, SourceId};
 pub(super) const HEADER: usize = 48;
 /// What a record begins with; a scan finds its way back by it after damage.
 pub(super) const MAGIC: [u8; 4] = *b"SER1";
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// No payload is larger, before or after compression: a batch closes at 1 MiB or with one message past it, and the largest
 /// message is a Lumberjack frame of at most 16 MiB by default.
 const MAX_PAYLOAD: u32 = 128 << 20;

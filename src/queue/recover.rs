@@ -33,6 +33,8 @@ pub(super) struct Kept {
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) appliance: ApplianceId,
+    /// The segments told the id; else it was made up.
+    pub(super) named: bool,
     pub(super) state: State,
     pub(super) next: u64,
     pub(super) kept: BTreeMap<u64, Kept>,
@@ -75,7 +77,8 @@ pub(super) fn recover(disk: &dyn Disk, index: &dyn Index, status: &Handle, tail:
     let mut segments: Vec<u64> = disk.list()?.iter().filter_map(|name| number_of(name)).collect();
     segments.sort_unstable();
     let mut heads = heads(disk, &segments)?;
-    let appliance = heads.iter().rev().find_map(|(_, head)| head.appliance).unwrap_or(ApplianceId(rand::random()));
+    let written = heads.values().rev().find_map(Head::appliance);
+    let (appliance, named) = (written.unwrap_or(ApplianceId(rand::random())), written.is_some());
     let base = heads.iter().rev().find(|(_, head)| head.snapshot.is_some()).map(|(segment, _)| *segment);
     let state = base.and_then(|base| heads.get_mut(&base)?.snapshot.take()).unwrap_or_else(|| State::new(appliance));
     let base = base.unwrap_or(0);
@@ -114,7 +117,7 @@ pub(super) fn recover(disk: &dyn Disk, index: &dyn Index, status: &Handle, tail:
     let next = state.reserved.max(state.written).max(highest + 1) + damages * RESERVE;
     let doubtful = mark.is_none() || damages > 0 || !state.clean;
     let kept = kept(disk, &heads, next)?;
-    Ok(Recovered { appliance, state, next, kept, doubtful })
+    Ok(Recovered { appliance, named, state, next, kept, doubtful })
 }
 
 struct Head {
@@ -122,6 +125,13 @@ struct Head {
     /// Batches from this number upwards that lie in earlier segments belong to a group that failed and was never answered.
     written: Option<u64>,
     snapshot: Option<State>,
+}
+
+impl Head {
+    /// The box's id, which the snapshot knows too, should the file's header be damaged.
+    fn appliance(&self) -> Option<ApplianceId> {
+        self.appliance.or_else(|| self.snapshot.as_ref()?.appliance())
+    }
 }
 
 /// The snapshot at the head of each segment.
@@ -180,7 +190,7 @@ fn first_number(file: &dyn super::disk::Read) -> io::Result<Option<u64>> {
 }
 
 /// Whether the index's mark is the end of a record in a segment that exists.
-fn fits(disk: &dyn Disk, mark: Mark) -> io::Result<bool> {
+pub(super) fn fits(disk: &dyn Disk, mark: Mark) -> io::Result<bool> {
     let file = disk.open(&file_name(mark.segment))?;
     let mut scan = Scan::new(&*file, FILE_HEADER as u64)?;
     while let Some(found) = scan.next()? {

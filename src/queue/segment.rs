@@ -15,7 +15,7 @@ use crate::status::Handle;
 
 /// Bytes of the file header.
 pub(super) const FILE_HEADER: usize = 32;
-const FILE_MAGIC: [u8; 8] = *b"SAPPHSEG";
+pub(super) const FILE_MAGIC: [u8; 8] = *b"SAPPHSEG";
 const FILE_VERSION: u32 = 1;
 
 /// The file of a segment.
@@ -41,12 +41,7 @@ impl Segment {
     /// Makes the file with its header and `snapshot` (records, closed by `SnapshotEnd`), all durable, name included.
     pub(super) fn create(disk: &dyn Disk, number: u64, appliance: ApplianceId, snapshot: &[u8]) -> io::Result<Self> {
         let mut file = disk.create(&file_name(number))?;
-        let mut bytes = Vec::with_capacity(FILE_HEADER + snapshot.len());
-        bytes.extend_from_slice(&FILE_MAGIC);
-        bytes.extend_from_slice(&FILE_VERSION.to_le_bytes());
-        bytes.extend_from_slice(&number.to_le_bytes());
-        bytes.extend_from_slice(&appliance.0.to_le_bytes());
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let mut bytes = file_header(number, appliance);
         bytes.extend_from_slice(snapshot);
         file.append(&bytes)?;
         file.sync()?;
@@ -65,19 +60,35 @@ impl Segment {
     }
 }
 
+/// What a segment's file begins with.
+pub(super) fn file_header(segment: u64, appliance: ApplianceId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FILE_HEADER);
+    bytes.extend_from_slice(&FILE_MAGIC);
+    bytes.extend_from_slice(&FILE_VERSION.to_le_bytes());
+    bytes.extend_from_slice(&segment.to_le_bytes());
+    bytes.extend_from_slice(&appliance.0.to_le_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+    bytes
+}
+
 /// Reads the file header; the box's id, or `None` if this is no segment with that number.
 pub(super) fn appliance_of(file: &dyn Read, segment: u64) -> io::Result<Option<ApplianceId>> {
     let mut bytes = [0u8; FILE_HEADER];
     if file.read_at(0, &mut bytes)? < FILE_HEADER {
         return Ok(None);
     }
-    let (fixed, sum) = bytes.split_at(FILE_HEADER - 4);
-    let fits = crc32fast::hash(fixed).to_le_bytes() == sum
-        && fixed.starts_with(&FILE_MAGIC)
-        && fixed.get(8..12) == Some(&FILE_VERSION.to_le_bytes())
-        && fixed.get(12..20) == Some(&segment.to_le_bytes());
-    let id = fixed.get(20..28).and_then(|id| id.try_into().ok()).map(u64::from_le_bytes);
+    let fits = is_sealed(&bytes)
+        && bytes.starts_with(&FILE_MAGIC)
+        && bytes.get(8..12) == Some(&FILE_VERSION.to_le_bytes())
+        && bytes.get(12..20) == Some(&segment.to_le_bytes());
+    let id = bytes.get(20..28).and_then(|id| id.try_into().ok()).map(u64::from_le_bytes);
     Ok(id.filter(|_| fits).map(ApplianceId))
+}
+
+/// Whether a file header's check matches.
+pub(super) fn is_sealed(header: &[u8; FILE_HEADER]) -> bool {
+    let (fixed, sum) = header.split_at(FILE_HEADER - 4);
+    crc32fast::hash(fixed).to_le_bytes() == sum
 }
 
 /// What a scan finds, in the order of the file.

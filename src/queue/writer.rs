@@ -13,7 +13,7 @@ use super::WhenFull;
 use super::core::{Core, Spared};
 use super::disk;
 use super::group::Group;
-use super::index::{Change, Mark, Place, checkpoint_key};
+use super::index::{Change, Index, Mark, Place, checkpoint_key};
 use super::ledger::State;
 use super::record::{self, Encoder, Type};
 use super::recover::{self, Kept};
@@ -154,7 +154,7 @@ impl Writer {
         let number = self.next_segment;
         // Also after an error this number is not used again: the file may exist.
         self.next_segment += 1;
-        let snapshot = self.snapshot()?;
+        let snapshot = snapshot(&mut self.encoder, &self.state, &*self.shelf.index())?;
         let segment = Segment::create(&*self.shelf.disk, number, self.core.appliance, &snapshot);
         let segment = match segment {
             Ok(segment) => segment,
@@ -187,20 +187,6 @@ impl Writer {
             unclosed.get_mut().end = self.state.written;
         }
         self.active = None;
-    }
-
-    /// All control data as records, as it is durable now.
-    fn snapshot(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.encoder.control(Type::State, 0, &[], &self.state.to_bytes(), &mut bytes);
-        let all = self.shelf.index().checkpoints(b"").map_err(io::Error::other)?;
-        for (source, checkpoint) in recover::by_feed(all) {
-            let mut extra = record::name(&source);
-            record::write_checkpoint(&checkpoint, &mut extra);
-            self.encoder.control(Type::WholeCheckpoint, 0, &extra, &[], &mut bytes);
-        }
-        self.encoder.control(Type::SnapshotEnd, 0, &[], &[], &mut bytes);
-        Ok(bytes)
     }
 
     /// Brings the index up to date; one that fails is replaced by one in memory, built from the segments.
@@ -313,6 +299,19 @@ impl Writer {
         };
         self.core.status.set(Health::failed(what, todo));
     }
+}
+
+/// All control data as records, for the head of a segment.
+pub(super) fn snapshot(encoder: &mut Encoder, state: &State, index: &dyn Index) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encoder.control(Type::State, 0, &[], &state.to_bytes(), &mut bytes);
+    for (source, checkpoint) in recover::by_feed(index.checkpoints(b"")?) {
+        let mut extra = record::name(&source);
+        record::write_checkpoint(&checkpoint, &mut extra);
+        encoder.control(Type::WholeCheckpoint, 0, &extra, &[], &mut bytes);
+    }
+    encoder.control(Type::SnapshotEnd, 0, &[], &[], &mut bytes);
+    Ok(bytes)
 }
 
 fn place_of(segment: u64, at: u64, batch: &Batch) -> Place {

@@ -1,5 +1,6 @@
 //! The promise, tested: histories on a simulated disk, damage, and the real disk.
 
+mod flips;
 mod history;
 mod real;
-mod sim;
+pub(super) mod sim;

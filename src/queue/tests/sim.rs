@@ -15,13 +15,15 @@ use crate::queue::disk::{Append, Disk, Read};
 const SECTOR: usize = 512;
 
 #[derive(Clone, Debug)]
-pub(super) struct SimDisk(Arc<Mutex<State>>);
+pub(in crate::queue) struct SimDisk(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     files: BTreeMap<String, SimFile>,
     /// Removed, but the folder was not synced: a crash may bring them back.
     removed: BTreeMap<String, SimFile>,
+    /// Renamed, but the folder was not synced: from, to, and what had that name. A crash may undo the last of them.
+    renamed: Vec<(String, String, Option<SimFile>)>,
     random: StdRng,
     /// One in so many operations fails; 0 = none.
     fail_one_in: u32,
@@ -39,24 +41,52 @@ struct SimFile {
 }
 
 impl SimDisk {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::queue) fn new(seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        let (files, removed) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { files, removed, random, fail_one_in: 0, lying_sync: false })))
+        let (files, removed, renamed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self(Arc::new(Mutex::new(State { files, removed, renamed, random, fail_one_in: 0, lying_sync: false })))
     }
 
-    pub(super) fn fail_one_in(&self, operations: u32) {
+    pub(in crate::queue) fn fail_one_in(&self, operations: u32) {
         self.0.lock().unwrap().fail_one_in = operations;
     }
 
-    pub(super) fn lie_about_syncs(&self) {
+    pub(in crate::queue) fn lie_about_syncs(&self) {
         self.0.lock().unwrap().lying_sync = true;
     }
 
+    /// A disk of its own with the same files, all durable.
+    pub(in crate::queue) fn copy(&self, seed: u64) -> Self {
+        let copy = Self::new(seed);
+        self.files().into_iter().for_each(|(name, bytes)| copy.put(&name, bytes));
+        copy
+    }
+
+    pub(in crate::queue) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.0.lock().unwrap();
+        state.files.iter().map(|(name, file)| (name.clone(), file.bytes.clone())).collect()
+    }
+
+    pub(in crate::queue) fn put(&self, name: &str, bytes: Vec<u8>) {
+        let file = SimFile { synced: bytes.len(), bytes, poisoned: false, named: true };
+        self.0.lock().unwrap().files.insert(name.to_owned(), file);
+    }
+
+    /// Flips one bit of a file.
+    pub(in crate::queue) fn flip(&self, name: &str, at: usize, bit: u8) {
+        self.0.lock().unwrap().files.get_mut(name).unwrap().bytes[at] ^= 1 << bit;
+    }
+
     /// The power goes.
-    pub(super) fn crash(&self) {
+    pub(in crate::queue) fn crash(&self) {
         let mut state = self.0.lock().unwrap();
-        let State { files, removed, random, .. } = &mut *state;
+        let State { files, removed, renamed, random, .. } = &mut *state;
+        let kept = random.random_range(0..=renamed.len());
+        for (from, to, before) in renamed.drain(..).skip(kept).rev() {
+            let file = files.remove(&to);
+            files.extend(file.map(|file| (from, file)));
+            files.extend(before.map(|file| (to, file)));
+        }
         for (name, file) in std::mem::take(removed) {
             if random.random_bool(0.5) {
                 files.entry(name).or_insert(file);
@@ -82,7 +112,7 @@ impl SimDisk {
     }
 
     /// Flips one bit somewhere in the segments; false if there is none.
-    pub(super) fn flip_a_bit(&self) -> bool {
+    pub(in crate::queue) fn flip_a_bit(&self) -> bool {
         let mut state = self.0.lock().unwrap();
         let State { files, random, .. } = &mut *state;
         let total: usize = files.values().map(|file| file.bytes.len()).sum();
@@ -100,7 +130,7 @@ impl SimDisk {
         false
     }
 
-    pub(super) fn segments(&self) -> usize {
+    pub(in crate::queue) fn segments(&self) -> usize {
         self.0.lock().unwrap().files.len()
     }
 }
@@ -142,6 +172,15 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.fails()?;
+        let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        let before = state.files.insert(to.to_owned(), file);
+        state.renamed.push((from.to_owned(), to.to_owned(), before));
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         state.fails()?;
@@ -161,6 +200,7 @@ impl Disk for SimDisk {
         state.fails()?;
         state.files.values_mut().for_each(|file| file.named = true);
         state.removed.clear();
+        state.renamed.clear();
         Ok(())
     }
 }

@@ -274,8 +274,10 @@ impl BatchBuilder {
     /// Appends a record. Returns true once a limit is met: the owner then takes the batch by [`BatchBuilder::seal`].
     pub fn push(&mut self, record: &Record<'_>) -> bool {
         if self.packed.capacity() == 0 {
-            // The size of the last batch is the best guess for this one.
-            self.packed.reserve(self.largest.min(self.limits.bytes + (self.limits.bytes >> 3)));
+            // The size of the last batch is the best guess for this one; an eighth more, because the record that fills a
+            // batch passes its limit, and growing for that would copy all of it.
+            let guess = self.largest.min(self.limits.bytes);
+            self.packed.reserve(guess + (guess >> 3));
         }
         let flags_at = self.packed.len();
         let mut flags = 0;

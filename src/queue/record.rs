@@ -13,6 +13,7 @@
 //! number, never guessed at; this version is the first.
 
 use bytes::Bytes;
+use zstd::zstd_safe::CParameter;
 
 use crate::clock::Timestamp;
 use crate::event::{Batch, BatchNumber, Checkpoint, Kind, SourceId};
@@ -132,7 +133,13 @@ impl std::fmt::Debug for Encoder {
 impl Encoder {
     /// Level 1: 658 MB/s at a ratio of 5.7 on 256 KiB of mixed logs; level 3 took 1.6 times as long for no better ratio.
     pub(super) fn new() -> Self {
-        Self { zstd: zstd::bulk::Compressor::new(1).ok(), scratch: Vec::new() }
+        let mut zstd = zstd::bulk::Compressor::new(1).ok();
+        if let Some(zstd) = &mut zstd {
+            // A table of 2^13 places (32 KiB) stays in a core's first cache; of 2^14, the default, it does not: 5 to 13 %
+            // faster on 512 KiB of two kinds of logs, at ratios of 6.9 in place of 6.8 and 10.8 in both. Refused, it is slower.
+            let _ = zstd.set_parameter(CParameter::HashLog(13));
+        }
+        Self { zstd, scratch: Vec::new() }
     }
 
     /// Appends a batch's record to `to`.

@@ -104,7 +104,8 @@ impl DialError {
             ),
             Self::ProxyRefused { proxy, status } => (
                 format!("the proxy {proxy} refused the connection: {status}"),
-                if status.contains(" 407 ") {
+                // tinyproxy answers a wrong password with 401.
+                if status.contains(" 407 ") || status.contains(" 401 ") {
                     "set proxy_user and proxy_password_file, or check that they are right".into()
                 } else {
                     "ask the proxy's owner to allow CONNECT to this endpoint and port".into()

@@ -113,7 +113,8 @@ async fn a_proxy_opens_the_way_and_gets_the_password_of_the_file() {
 
 #[tokio::test]
 async fn a_proxy_that_refuses_is_quoted_with_what_to_do() {
-    let cases: [(&'static [u8], &str, &str); 4] = [
+    let cases: [(&'static [u8], &str, &str); 5] = [
+        (b"HTTP/1.0 401 Unauthorized\r\n\r\n", "401 Unauthorized", "proxy_password_file"),
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "HTTP/1.1 407 Proxy", "proxy_password_file"),
         (b"HTTP/1.0 403 Forbidden\r\n\r\n", "403 Forbidden", "allow CONNECT"),
         (b"\x15\x03\x01garbage\r\n\r\n", "garbage", "CONNECT"),

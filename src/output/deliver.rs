@@ -18,7 +18,7 @@ use crate::status::{Count, Gauge, Handle, Health};
 
 /// A connection that the far end closes within this time, with nothing acknowledged, did not do its work: load balancers
 /// without a machine behind them do so. Readers of Lumberjack close idle connections after 60 s.
-const BRIEF: Duration = Duration::from_secs(5);
+pub(super) const BRIEF: Duration = Duration::from_secs(5);
 
 /// What keeps an output from sending, in words: what it is, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

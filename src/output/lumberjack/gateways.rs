@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::deliver::{Ended, FarEnd, Report, Trouble};
+use super::super::deliver::{BRIEF, Ended, FarEnd, Report, Trouble};
 use super::super::feed::{ChunkLimits, Feed};
 use super::Config;
 use super::session::{Pace, Session, WindowSize};
@@ -82,7 +83,7 @@ impl FarEnd for Gateways {
         stop: &CancellationToken,
     ) -> Ended {
         let Some(dialer) = self.dialers.get(at) else { return Ended::Quiet };
-        let leave = stop.child_token();
+        let (leave, since) = (stop.child_token(), Instant::now());
         let mut ended = {
             let session = Session::new(dialer, feed, report, self.pace, &mut self.size).run(stream, &leave);
             let better = better(&self.dialers, at, self.failback);
@@ -100,7 +101,8 @@ impl FarEnd for Gateways {
             ended = Ended::Moved;
         }
         self.first = 0;
-        if matches!(ended, Ended::Lost(_)) && !feed.has_progressed() {
+        let is_useless = matches!(ended, Ended::Lost(_)) || (ended == Ended::Quiet && since.elapsed() < BRIEF);
+        if is_useless && !feed.has_progressed() {
             self.first = (at + 1) % self.dialers.len().max(1);
             if feed.unacked() > 0 {
                 self.size.shrink();

@@ -116,6 +116,20 @@ async fn failover_leaves_a_gateway_that_acknowledges_nothing() {
 }
 
 #[tokio::test]
+async fn failover_leaves_a_gateway_that_closes_each_connection_at_once() {
+    let (first, second) = (Gateway::plain().await, Gateway::plain().await);
+    let output = start(&format!("transport = \"tcp\"\nendpoint = [\"{}\", \"{}\"]", first.address(), second.address()));
+    // Before there is anything to send, as a load balancer does that has no machine behind it.
+    drop(soon(first.accept()).await);
+    let mut connection = soon(second.accept()).await;
+    let ticket = output.submit(&["one"]).await;
+    soon(connection.serve()).await;
+    soon(ticket.settled()).await.unwrap();
+    output.health("degraded", "takes connections but acknowledges nothing").await;
+    output.stop().await;
+}
+
+#[tokio::test]
 async fn all_gateways_down_is_told_with_the_first_reason() {
     let (first, second) = (Gateway::plain().await, Gateway::plain().await);
     let endpoints = format!("endpoint = [\"{}\", \"{}\"]", first.address(), second.address());

@@ -27,6 +27,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 const LAST_ACKS: Duration = Duration::from_secs(1);
 /// How long the last bytes of a closing connection may take.
 const CLOSE: Duration = Duration::from_secs(1);
+/// Bytes that may wait in our kernel and not be on their way. It takes megabytes otherwise, which count as gone when they
+/// are written: a slow line would look silent while it sends them. Large enough for the next part to come in time.
+const UNSENT: u32 = 128 << 10;
 /// No progress for this long shows in the health, before anything is done about it.
 const SLOW: Duration = Duration::from_secs(20);
 
@@ -129,6 +132,9 @@ impl<'a> Session<'a> {
 
     /// Sends until the connection ends, or until `leave` and what is outstanding then is acknowledged.
     pub(super) async fn run(mut self, stream: Stream, leave: &CancellationToken) -> Ended {
+        if let Err(error) = stream.keep_unsent_below(UNSENT) {
+            tracing::debug!(%error, "a slow line may look silent");
+        }
         let (mut read, mut write) = tokio::io::split(stream);
         // Acks are 6 bytes: this takes hundreds of them at once.
         let mut buffer = [0; 2048];

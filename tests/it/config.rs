@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use super::appliance::program;
+use crate::peers::appliance::program;
 
 fn check(file: &Path) -> Output {
     program().arg("check").arg("--config").arg(file).output().unwrap()

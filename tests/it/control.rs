@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use sapphire_edge::status::{Component, Health};
 
-use super::appliance::{Appliance, program, until};
+use crate::peers::appliance::{Appliance, program, until};
 
 const SYSLOG: &str = r#"
 name = "edge-1"

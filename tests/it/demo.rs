@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sapphire-edge");
+use crate::peers::appliance::program;
 
 /// The numbers of a table row: sent, received, delivered, dropped, repeats.
 fn numbers(output: &str, row: &str) -> Vec<u64> {
@@ -47,8 +47,7 @@ fn lines_and_ids(folder: &Path) -> (u64, u64) {
 fn the_demo_ends_by_itself_with_a_perfect_balance() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
-    let output =
-        Command::new(PROGRAM).args(["demo", "--for", "20s", "--seed", "7", "--dir"]).arg(&state).output().unwrap();
+    let output = program().args(["demo", "--for", "20s", "--seed", "7", "--dir"]).arg(&state).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}\n{errors}");
@@ -72,8 +71,7 @@ fn the_demo_ends_by_itself_with_a_perfect_balance() {
 #[test]
 fn an_interrupted_demo_ends_cleanly_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let mut demo =
-        Command::new(PROGRAM).arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut demo = program().arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains(" events/s ")), "it never played");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::path::Path;
 
 use sapphire_edge::status::{Component, Count, Gauge};
 use serde_json::Value;
 
-use super::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
+use crate::peers::free_address;
 
 /// A certificate for 127.0.0.1 that is its own CA; returns the paths of certificate and key.
 fn certificate(folder: &Path) -> (String, String) {
@@ -129,18 +130,14 @@ fn a_syslog_line_reaches_the_gateway_over_tls_and_is_acknowledged() {
 fn what_was_on_the_disk_when_the_box_died_arrives_afterwards() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(folder.path());
-    // A port that nobody answers yet, and that nobody else gets meanwhile.
-    let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = reserved.local_addr().unwrap();
-    let edge = edge(address, &cert);
+    // Where nobody answers yet.
+    let address = free_address();
+    let mut edge = edge(address, &cert);
     let bytes = send(&edge, 0..2_000);
     edge.line(Component::Queue, "queue", |line| line.count(Count::StoredRawBytes) >= bytes);
-    let mut gateway = None;
-    let edge = edge.kill_and_start(|| {
-        drop(reserved);
-        gateway = Some(gateway_at(&address.to_string(), &cert, &key));
-    });
-    let gateway = gateway.unwrap();
+    edge.kill();
+    let gateway = gateway_at(&address.to_string(), &cert, &key);
+    edge.restart();
     send(&edge, 2_000..2_500);
     edge.line(Component::Output, "gateway", |line| line.gauge(Gauge::QueuedEvents) == 0);
     assert_complete(&events(&gateway, 2_500), 2_500);
@@ -152,14 +149,14 @@ fn what_was_on_the_disk_when_the_box_died_arrives_afterwards() {
 fn a_gateway_that_dies_again_and_again_gets_everything() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(folder.path());
-    let mut gateway = gateway(&cert, &key);
-    let address = gateway.address("tls://127.0.0.1:0", 0);
-    gateway.write_settings(&gateway_settings(&address.to_string(), &cert, &key));
+    let address = free_address();
+    let mut gateway = gateway_at(&address.to_string(), &cert, &key);
     let edge = edge(address, &cert);
     for round in 0..3 {
         send(&edge, round * 1_000..(round + 1) * 1_000);
         edge.received("firewalls", u64::from(round + 1) * 1_000);
-        gateway = gateway.kill_and_start(|| {});
+        gateway.kill();
+        gateway.restart();
     }
     edge.line(Component::Output, "gateway", |line| line.count(Count::DeliveredEvents) >= 3_000);
     assert_complete(&events(&gateway, 3_000), 3_000);

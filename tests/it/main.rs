@@ -5,15 +5,18 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it passed over"
 )]
 
-/// The real program, started and watched.
-mod appliance;
+/// pylogbeat and timbersnake.
+mod beats;
 /// Bad settings files through the real program.
 mod config;
 /// Asking the running program.
 mod control;
+/// Many senders at once.
+mod crowd;
 /// The demo, as a person runs it.
 mod demo;
 /// The policy on other people's code.
@@ -24,6 +27,10 @@ mod file_output;
 mod floors;
 /// From a sender to the gateway's hands, through real programs.
 mod flow;
+/// Gateways that misbehave.
+mod gateways;
+/// The bounds that the settings draw.
+mod limits;
 /// Our Lumberjack output against scripted gateways.
 mod lumberjack_output;
 /// Our Lumberjack source against scripted agents.
@@ -32,13 +39,25 @@ mod lumberjack_source;
 mod notices;
 /// Far ends.
 mod peers;
+/// A full queue.
+mod pressure;
+/// tinyproxy on the way out.
+mod proxy;
 /// Our Lumberjack output against our Lumberjack source.
 mod relay;
 /// SIGHUP.
 mod reload;
+/// Killed and stopped under load.
+mod restart;
 /// A source or an output on its own.
 mod rig;
 /// Signals, the service manager, sockets that were handed over.
 mod shutdown;
 /// The syslog output.
 mod syslog_output;
+/// logger, rsyslog, loggen and openssl as senders.
+mod syslog_peers;
+/// rsyslog as receiver of our syslog output.
+mod syslog_receiver;
+/// sslyze on our listeners, and the rules for client certificates.
+mod tls;

@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 
 use serde_json::Value;
 
-use super::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 const SETTINGS: &str = r#"
 [[source]]
@@ -41,7 +41,7 @@ fn send(edge: &Appliance, count: usize) {
 
 #[test]
 fn every_drop_is_told_once_and_a_power_cut_is_told_as_a_gap() {
-    let edge = Appliance::start(SETTINGS);
+    let mut edge = Appliance::start(SETTINGS);
     send(&edge, 5);
     until("five drops were told", || (told(&notices(&edge)) == 5).then_some(()));
     let first = &notices(&edge)[0];
@@ -51,7 +51,8 @@ fn every_drop_is_told_once_and_a_power_cut_is_told_as_a_gap() {
     assert!(first["notice"]["from"].as_str() <= first["notice"]["to"].as_str());
     assert!(first["@metadata"]["_id"].is_string());
 
-    let edge = edge.kill_and_start(|| {});
+    edge.kill();
+    edge.restart();
     until("the gap was told", || notices(&edge).iter().any(|event| event["notice"]["kind"] == "gap").then_some(()));
     send(&edge, 2);
     until("all drops were told", || (told(&notices(&edge)) >= 7).then_some(()));

@@ -6,7 +6,7 @@ use std::net::{TcpStream, UdpSocket};
 use nix::sys::signal::Signal;
 use sapphire_edge::status::{Component, Health, Line};
 
-use super::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 const TWO: &str = r#"
 [[source]]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 const SYSLOG: &str = r#"
 [[source]]
@@ -63,7 +63,7 @@ impl Manager {
 fn the_service_manager_is_told_ready_alive_reloading_and_stopping() {
     let folder = tempfile::tempdir().unwrap();
     let mut manager = None;
-    let appliance = Appliance::start_with(SYSLOG, super::appliance::program(), |command| {
+    let appliance = Appliance::start_with(SYSLOG, crate::peers::appliance::program(), |command| {
         manager = Some(Manager::new(command, folder.path()));
         command.env("WATCHDOG_USEC", "200000");
     });
@@ -89,7 +89,7 @@ fn a_bad_gateway_is_in_the_status_line_of_the_service_manager() {
     let folder = tempfile::tempdir().unwrap();
     let mut manager = None;
     let settings = "[[output]]\nid = \"gateway\"\ntype = \"lumberjack\"\nendpoint = [\"127.0.0.1:1\"]\n";
-    let appliance = Appliance::start_with(settings, super::appliance::program(), |command| {
+    let appliance = Appliance::start_with(settings, crate::peers::appliance::program(), |command| {
         manager = Some(Manager::new(command, folder.path()));
     });
     let manager = manager.unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use sapphire_edge::net::tls::KeyPin;
+use sapphire_edge::net::tls::{Fingerprint, KeyPin};
 use tempfile::TempDir;
 
 /// A CA made on the spot; its files go away with it.
@@ -59,6 +59,12 @@ impl Authority {
     pub fn pin(&self, identity: &Identity) -> KeyPin {
         let pem = std::fs::read(&identity.cert).unwrap();
         KeyPin::of(&CertificateDer::from_pem_slice(&pem).unwrap()).unwrap()
+    }
+
+    /// The fingerprint of a certificate, as the settings write it.
+    pub fn fingerprint(&self, identity: &Identity) -> String {
+        let pem = std::fs::read(&identity.cert).unwrap();
+        Fingerprint::of(&CertificateDer::from_pem_slice(&pem).unwrap()).to_string()
     }
 
     fn sign(&self, name: &str, mut params: CertificateParams) -> Identity {

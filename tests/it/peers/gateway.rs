@@ -1,13 +1,15 @@
 //! A Lumberjack gateway that does what the test tells it, step by step.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sapphire_edge::net::tls::{Acceptor, ServerConfig};
-use sapphire_edge::wire::lumberjack::{Decoder, Frame, Limits, ack};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use super::certificates::Identity;
+pub use super::lumberjack::Event;
+use super::lumberjack::{Decoder, Frame, ack};
 
 /// A listening gateway.
 pub struct Gateway {
@@ -22,23 +24,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
 pub struct Connection {
     stream: BufReader<Box<dyn Both>>,
     decoder: Decoder,
-}
-
-/// An event of a window.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    pub sequence: u32,
-    pub json: serde_json::Value,
-}
-
-impl Event {
-    pub fn message(&self) -> &str {
-        self.json["message"].as_str().unwrap()
-    }
-
-    pub fn id(&self) -> &str {
-        self.json["@metadata"]["_id"].as_str().unwrap()
-    }
+    /// What came of the window that is open, and how many events it still lacks.
+    window: Vec<Event>,
+    left: u32,
+    /// The most that is read at once, and the pause after it.
+    pace: Option<(usize, Duration)>,
+    socket: socket2::Socket,
 }
 
 /// The settings of a TLS listener with this certificate.
@@ -74,32 +65,60 @@ impl Gateway {
     /// The next connection, or why its handshake failed.
     pub async fn try_accept(&self) -> Result<Connection, String> {
         let (tcp, peer) = self.listener.accept().await.unwrap();
+        let socket = socket2::SockRef::from(&tcp).try_clone().unwrap();
         let stream: Box<dyn Both> = match &self.tls {
             None => Box::new(tcp),
             Some(tls) => Box::new(tls.accept(tcp, peer).await.map_err(|err| err.to_string())?),
         };
-        Ok(Connection { stream: BufReader::new(stream), decoder: Decoder::new(Limits::default()) })
+        let stream = BufReader::new(stream);
+        Ok(Connection { stream, decoder: Decoder::default(), window: Vec::new(), left: 0, pace: None, socket })
     }
 }
 
 impl Connection {
     /// The next whole window; `None` if the writer closed before it was full.
+    ///
+    /// Cancel safe: what came of the window is kept.
     pub async fn try_window(&mut self) -> Option<Vec<Event>> {
-        let mut events = Vec::new();
         loop {
-            while let Some(frame) = self.decoder.next_frame().unwrap() {
-                if let Frame::Event { sequence, json, is_last } = frame {
-                    events.push(Event { sequence, json: serde_json::from_slice(json).unwrap() });
-                    if is_last {
-                        return Some(events);
+            while let Some(frame) = self.decoder.next_frame() {
+                match frame {
+                    Frame::Window(count) => {
+                        assert_eq!(self.left, 0, "a new window before the last was full");
+                        assert_ne!(count, 0, "an empty window");
+                        self.left = count;
+                    }
+                    Frame::Event(event) => {
+                        assert_ne!(self.left, 0, "an event outside a window");
+                        self.left -= 1;
+                        self.window.push(event);
+                        assert_eq!(self.window.len() as u32, self.window.last().unwrap().sequence, "out of sequence");
+                        if self.left == 0 {
+                            return Some(std::mem::take(&mut self.window));
+                        }
                     }
                 }
             }
-            match self.stream.read_buf(self.decoder.input()).await {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
+            if !self.fill().await {
+                return None;
             }
         }
+    }
+
+    /// Reads what comes next; false once the writer has closed.
+    async fn fill(&mut self) -> bool {
+        let Some((most, pause)) = self.pace else {
+            return self.stream.read_buf(self.decoder.input()).await.is_ok_and(|count| count > 0);
+        };
+        tokio::time::sleep(pause).await;
+        let mut part = (&mut self.stream).take(most as u64);
+        part.read_buf(self.decoder.input()).await.is_ok_and(|count| count > 0)
+    }
+
+    /// Reads slowly from now on, and lets the kernel read little ahead.
+    pub fn pace(&mut self, most: usize, pause: Duration) {
+        self.socket.set_recv_buffer_size(4 * most).unwrap();
+        self.pace = Some((most, pause));
     }
 
     /// The next whole window.
@@ -150,6 +169,11 @@ impl Connection {
     pub async fn finish(mut self) {
         self.stream.shutdown().await.unwrap();
         self.closed().await;
+    }
+
+    /// Breaks the connection off, as a machine does that was started anew.
+    pub fn reset(self) {
+        self.socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Waits until the writer closes, whatever it still sends.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,24 +15,20 @@ use nix::unistd::Pid;
 use sapphire_edge::control::Answer;
 use sapphire_edge::status::{Component, Count, Line, Snapshot};
 
-/// Whatever a test waits for comes within this, even on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::PATIENCE;
+pub use super::until;
 
-/// The program under test.
+/// The program under test: what `SAPPHIRE_EDGE` names (`tests/run` names the release build), or else Cargo's own build.
 pub fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_sapphire-edge"))
+    Command::new(std::env::var_os("SAPPHIRE_EDGE").unwrap_or_else(|| env!("CARGO_BIN_EXE_sapphire-edge").into()))
 }
 
-/// Waits until `what` gives a value.
-pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let begin = sapphire_edge::clock::monotonic();
-    loop {
-        if let Some(value) = probe() {
-            return value;
-        }
-        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
+/// The table of an output to this gateway on plain TCP, that tries again soon.
+pub fn to_gateway(gateway: SocketAddr) -> String {
+    format!(
+        "[[output]]\nid = \"gateway\"\ntype = \"lumberjack\"\ntransport = \"tcp\"\nendpoint = [\"{gateway}\"]\n\
+         backoff_min = \"20ms\"\nbackoff_max = \"100ms\"\n"
+    )
 }
 
 /// The lines that the program has logged so far.
@@ -45,7 +41,7 @@ struct Log {
 /// A running appliance in a folder of its own. Killed when it goes out of scope.
 #[derive(Debug)]
 pub struct Appliance {
-    folder: Arc<tempfile::TempDir>,
+    folder: tempfile::TempDir,
     child: Child,
     log: Arc<Log>,
     reader: Option<JoinHandle<()>>,
@@ -57,37 +53,26 @@ impl Appliance {
         Self::start_with(settings, program(), |_| {})
     }
 
-    /// Starts it by another command line, to which `run --config FILE` is added, and after `prepare` has seen its folder.
-    pub fn start_with(settings: &str, command: Command, prepare: impl FnOnce(&mut Command)) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
+    /// Starts it by another command line, to which `run --config FILE` is added, after `prepare` has seen the whole.
+    pub fn start_with(settings: &str, mut command: Command, prepare: impl FnOnce(&mut Command)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         write_settings(folder.path(), settings);
-        Self::start_in(folder, command, prepare)
-    }
-
-    fn start_in(folder: Arc<tempfile::TempDir>, mut command: Command, prepare: impl FnOnce(&mut Command)) -> Self {
         command.arg("run").arg("--config").arg(folder.path().join("settings.toml"));
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
         prepare(&mut command);
-        let mut child = command.spawn().unwrap();
-        let log = Arc::new(Log::default());
-        let (to, from) = (Arc::clone(&log), child.stderr.take().unwrap());
-        let reader = std::thread::spawn(move || {
-            for line in BufReader::new(from).lines().map_while(Result::ok) {
-                to.lines.lock().unwrap().0.push(line);
-                to.more.notify_all();
-            }
-            to.lines.lock().unwrap().1 = true;
-            to.more.notify_all();
-        });
+        let (child, log, reader) = spawn(&mut command);
         Self { folder, child, log, reader: Some(reader) }
     }
 
-    /// Kills it, as a power cut would, and starts it again with the same state; `between` runs while it is down.
-    pub fn kill_and_start(mut self, between: impl FnOnce()) -> Self {
+    /// Ends it as a power cut does, as far as a process can tell.
+    pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.wait();
-        between();
-        Self::start_in(Arc::clone(&self.folder), program(), |_| {})
+    }
+
+    /// Starts it once more, in the same folder and with the settings that are there, after it ended.
+    pub fn restart(&mut self) {
+        let (child, log, reader) = spawn(program().arg("run").arg("--config").arg(self.settings()));
+        (self.child, self.log, self.reader) = (child, log, Some(reader));
     }
 
     pub fn folder(&self) -> &Path {
@@ -111,6 +96,13 @@ impl Appliance {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Stops it in its tracks until SIGCONT.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let state = || fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        until("the program is stopped", || state().contains(") T ").then_some(()));
     }
 
     /// How many lines it has logged.
@@ -137,13 +129,14 @@ impl Appliance {
         }
     }
 
-    /// Where a listener of the settings, such as `tcp://127.0.0.1:0`, was bound. `nth` counts those that are written alike.
+    /// Where a listener of the settings, such as `tcp://127.0.0.1:0`, was bound. `nth` counts those written alike.
     pub fn address(&self, listener: &str, nth: usize) -> SocketAddr {
         let wanted = format!("{listener} at=");
         let at = || {
             let lines = self.log.lines.lock().unwrap();
-            let line = lines.0.iter().filter(|line| line.contains("listening") && line.contains(&wanted)).nth(nth)?;
-            Some(line.rsplit_once("at=").unwrap().1.split(' ').next().unwrap().parse().unwrap())
+            let line = lines.0.iter().filter(|line| line.contains("listening") && line.contains(&wanted)).nth(nth);
+            assert!(line.is_some() || !lines.1, "it ended before it listened\n{}", lines.0.join("\n"));
+            Some(line?.rsplit_once("at=").unwrap().1.split(' ').next().unwrap().parse().unwrap())
         };
         until(listener, at)
     }
@@ -219,10 +212,30 @@ impl Appliance {
 
 impl Drop for Appliance {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.log.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the log of the program:\n{}", lines.0.join("\n"));
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command whose errors and log are collected.
+fn spawn(command: &mut Command) -> (Child, Arc<Log>, JoinHandle<()>) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = Arc::new(Log::default());
+    let (to, from) = (Arc::clone(&log), child.stderr.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            to.lines.lock().unwrap().0.push(line);
+            to.more.notify_all();
+        }
+        to.lines.lock().unwrap().1 = true;
+        to.more.notify_all();
+    });
+    (child, log, reader)
 }
 
 fn write_settings(folder: &Path, settings: &str) {

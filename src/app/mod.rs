@@ -24,6 +24,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -110,6 +111,16 @@ pub enum AppError {
     Signals(#[source] io::Error),
 }
 
+/// Each connection is an open file; the usual soft limit of 1,024 would refuse them before `max_connections` does.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    if let Some((soft, hard)) = limit.ok().filter(|(soft, hard)| soft < hard)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, soft, "the limit on open files could not be raised; it also limits connections");
+    }
+}
+
 /// The appliance, ready to run.
 #[derive(Debug)]
 pub struct App {
@@ -132,6 +143,7 @@ impl App {
     /// # Errors
     /// When one of those cannot be had.
     pub fn build(config: Config, host: Host) -> Result<Self, AppError> {
+        raise_file_limit();
         let lock = own_state_folder(&config.state_dir)?;
         let sockets = match host {
             Host::Process { .. } => Sockets::from_service_manager().map_err(AppError::Sockets)?,

@@ -21,6 +21,8 @@ mod crowd;
 mod demo;
 /// The policy on other people's code.
 mod dependencies;
+/// What lasts.
+mod endure;
 /// The file output.
 mod file_output;
 /// The import rule of the house.

@@ -1,0 +1,55 @@
+//! What lasts: the promise under kills, full disks, slow disks, long outages and clocks that jump.
+//!
+//! All of it through the real program. Seeds are printed; `ENDURE_SEED` replays one. What takes long is set by
+//! `ENDURE_KILLS` and `ENDURE_BACKLOG`, and `tests/run --full` sets them.
+
+#![allow(clippy::print_stdout, reason = "seeds and figures are for the person who reads the test's output")]
+
+/// Agents that remember what was acknowledged.
+mod agent;
+/// The gateway and its file.
+mod far_end;
+/// `kill -9` at random instants.
+mod kill;
+/// A line that can be cut.
+mod link;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use sapphire_edge::clock::Clock;
+use sapphire_edge::event::{OutputId, SourceId};
+use sapphire_edge::queue::{self, OutputRule, Queue, Totals};
+use sapphire_edge::status::{Board, Component};
+
+/// The value of an environment variable, or this one.
+fn wish<T: FromStr>(name: &str, default: T) -> T {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text} is no value"))
+}
+
+/// The seed of this run; printed, so that a failure can be replayed.
+fn seed(test: &str) -> u64 {
+    let seed = wish("ENDURE_SEED", rand::random());
+    println!("{test}: ENDURE_SEED={seed}");
+    seed
+}
+
+/// The table of an output to a gateway on plain TCP, that tries again soon.
+fn to_gateway(gateway: SocketAddr) -> String {
+    format!(
+        "[[output]]\nid = \"gateway\"\ntype = \"lumberjack\"\ntransport = \"tcp\"\nendpoint = \
+         [\"{gateway}\"]\nbackoff_min = \"20ms\"\nbackoff_max = \"200ms\"\n"
+    )
+}
+
+const BEATS: &str = "[[source]]\nid = \"beats\"\ntype = \"lumberjack\"\nlisten = [\"tcp://127.0.0.1:0\"]\n";
+
+/// The ledger that a program which has ended left in its state folder.
+fn ledger(state: &Path) -> BTreeMap<SourceId, Totals> {
+    let rule = OutputRule { id: OutputId::from("gateway"), may_skip: false, acknowledges: true };
+    let status = Board::new(Clock::System).handle(Component::Queue, "queue");
+    Queue::open(&state.join("queue"), &queue::Config::default(), &[rule], status).unwrap().ledger()
+}

@@ -6,12 +6,11 @@ use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sapphire_edge::queue::Totals;
-use sapphire_edge::status::{Component, Gauge};
 
 use super::agent::{Agent, Habit};
 use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
-use super::{BEATS, ledger, seed, to_gateway, wish};
+use super::{BEATS, drained, ledger, seed, to_gateway, wish};
 use crate::appliance::{Appliance, until};
 
 /// Longest time between a start and the next kill: several flushes, and a state record.
@@ -62,7 +61,7 @@ fn kill(kills: u32, settle: &str) -> (Totals, u64) {
     }
     link.mend();
     let reports = agents.map(Agent::end);
-    edge.line(Component::Queue, "queue", |line| line.gauge(Gauge::QueuedEvents) == 0);
+    drained(&edge);
     edge.signal(Signal::SIGTERM);
     assert!(edge.wait().success(), "{}", edge.all_lines());
     let arrived = gateway.arrived();

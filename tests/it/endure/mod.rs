@@ -7,22 +7,48 @@
 
 /// Agents that remember what was acknowledged.
 mod agent;
+/// Memory, time to open, idle.
+mod bounds;
 /// The gateway and its file.
 mod far_end;
 /// `kill -9` at random instants.
 mod kill;
 /// A line that can be cut.
 mod link;
+/// What the kernel says of a process.
+mod process;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sapphire_edge::clock::Clock;
+use sapphire_edge::clock::{Clock, monotonic};
 use sapphire_edge::event::{OutputId, SourceId};
 use sapphire_edge::queue::{self, OutputRule, Queue, Totals};
-use sapphire_edge::status::{Board, Component};
+use sapphire_edge::status::{Board, Component, Gauge};
+
+use crate::appliance::{Appliance, until};
+
+/// Held by a test that measures: others of its kind would take the machine from it.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until nothing is queued any more. The gauge is drawn once a second, so it has to stay that way for longer.
+fn drained(edge: &Appliance) {
+    let mut since = monotonic();
+    until("the queue is empty", || {
+        let queued = edge.status()?.line(Component::Queue, "queue")?.gauge(Gauge::QueuedEvents);
+        if queued > 0 {
+            since = monotonic();
+        }
+        (since.elapsed() > Duration::from_millis(2_500)).then_some(())
+    });
+}
 
 /// The value of an environment variable, or this one.
 fn wish<T: FromStr>(name: &str, default: T) -> T {

@@ -75,6 +75,11 @@ impl Appliance {
         (self.child, self.log, self.reader) = (child, log, Some(reader));
     }
 
+    /// Starts it once more, in the same folder and with the settings that are there, after it ended.
+    pub fn restart(&mut self) {
+        *self = Self::start_in(Arc::clone(&self.folder), program(), |_| {});
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -92,6 +97,11 @@ impl Appliance {
     pub fn reload(&self, settings: &str) {
         self.write_settings(settings);
         self.signal(Signal::SIGHUP);
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -1,0 +1,177 @@
+//! A backlog of gigabytes: resident memory while it fills and drains, the time to open it, and an idle box.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sapphire_edge::clock::{Timestamp, monotonic};
+use sapphire_edge::demo::generate::{Family, Generator};
+use sapphire_edge::quantity::Size;
+use sapphire_edge::status::{Component, Count, Gauge};
+use sapphire_edge::wire::lumberjack::ack;
+
+use super::link::Link;
+use super::process::Process;
+use super::{alone, to_gateway, wish};
+use crate::appliance::{Appliance, until};
+
+/// The bounds of the product: resident memory with a backlog, and idle; time to open; share of a core when idle.
+const LOADED: u64 = 96 << 20;
+const IDLE: u64 = 25 << 20;
+const OPENS_IN: Duration = Duration::from_secs(2);
+const IDLE_CORE: f64 = 0.005;
+
+/// A gateway that counts plain frames and acknowledges each window: it costs so little that it is not what is measured.
+struct Counter {
+    address: SocketAddr,
+    events: Arc<AtomicU64>,
+}
+
+impl Counter {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, events) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&events);
+        // Ends with the test: nobody waits for a thread that only accepts.
+        std::thread::spawn(move || listener.incoming().for_each(|stream| serve(stream.unwrap(), &counted)));
+        Self { address, events }
+    }
+}
+
+/// Takes one connection's windows until it ends.
+fn serve(mut stream: TcpStream, events: &AtomicU64) {
+    let mut buffer = vec![0; 1 << 20];
+    let (mut filled, mut skip, mut missing) = (0, 0, 0u32);
+    // The end of a window, to be acknowledged once its bytes are there.
+    let mut last = None;
+    while let Ok(count @ 1..) = stream.read(&mut buffer[filled..]) {
+        filled += count;
+        let mut at = 0;
+        loop {
+            let skipped = skip.min(filled - at);
+            (at, skip) = (at + skipped, skip - skipped);
+            if skip == 0
+                && let Some(sequence) = last.take()
+                && stream.write_all(&ack(sequence)).is_err()
+            {
+                return;
+            }
+            // A window frame alone is shorter, but events follow it.
+            let Some(frame) = buffer[at..filled].get(..10).filter(|_| skip == 0) else { break };
+            let number = |from: usize| u32::from_be_bytes(frame[from..from + 4].try_into().unwrap());
+            match frame[1] {
+                b'W' => (missing, at) = (number(2), at + 6),
+                b'J' => {
+                    (skip, at, missing) = (number(6) as usize, at + 10, missing - 1);
+                    events.fetch_add(1, Ordering::Relaxed);
+                    last = (missing == 0).then(|| number(2));
+                }
+                other => panic!("a frame of type {other}"),
+            }
+        }
+        buffer.copy_within(at..filled, 0);
+        filled -= at;
+    }
+}
+
+/// Lines of all kinds of devices, ended by line feeds, and how many.
+fn lines(bytes: usize) -> (Vec<u8>, u64) {
+    let mut devices: Vec<_> = Family::ALL.into_iter().map(|family| Generator::new(family, 7, 1)).collect();
+    let (mut text, mut count) = (String::new(), 0);
+    while text.len() < bytes {
+        for device in &mut devices {
+            device.write(Timestamp(1_795_000_000_000_000 + count * 1_000), &mut text);
+            text.push('\n');
+            count += 1;
+        }
+    }
+    (text.into_bytes(), count)
+}
+
+/// Sends at least so many bytes over one connection; returns how many events they were.
+fn fill(to: SocketAddr, bytes: u64) -> JoinHandle<u64> {
+    std::thread::spawn(move || {
+        let (block, events) = lines(16 << 20);
+        let mut stream = TcpStream::connect(to).unwrap();
+        let times = bytes.div_ceil(block.len() as u64);
+        (0..times).for_each(|_| stream.write_all(&block).unwrap());
+        times * events
+    })
+}
+
+/// Waits as long as it gets on; `probe` says how far it is, and that it is done.
+fn progress(what: &str, mut probe: impl FnMut() -> (u64, bool)) {
+    let (mut far, mut is_done) = probe();
+    while !is_done {
+        (far, is_done) = until(what, || Some(probe()).filter(|(now, is_done)| *now > far || *is_done));
+    }
+}
+
+#[test]
+fn a_backlog_of_gigabytes_stays_within_the_bounds() {
+    let _alone = alone();
+    let backlog = wish("ENDURE_BACKLOG", Size::gib(1)).bytes();
+    let gateway = Counter::start();
+    let link = Link::new(gateway.address, false);
+    let source = "[[source]]\nid = \"firewalls\"\ntype = \"syslog\"\nlisten = [\"tcp://127.0.0.1:0\"]\n";
+    let settings = format!("[queue]\nmax_size = \"16GiB\"\n{source}{}compression = 0\n", to_gateway(link.address()));
+    let edge = Appliance::start(&settings);
+    let process = Process(edge.id());
+    let begin = monotonic();
+    let sending = fill(edge.address("tcp://127.0.0.1:0", 0), backlog);
+    let count = |edge: &Appliance, component, id, wanted: fn(&sapphire_edge::status::Line) -> u64| {
+        edge.status().and_then(|status| status.line(component, id).map(wanted)).unwrap_or(0)
+    };
+    let received = || count(&edge, Component::Source, "firewalls", |line| line.count(Count::ReceivedEvents));
+    progress("the backlog grows", || (received(), sending.is_finished()));
+    let events = sending.join().unwrap();
+    edge.received("firewalls", events);
+    edge.line(Component::Queue, "queue", |line| line.gauge(Gauge::QueuedEvents) == events);
+    let filled = process.peak();
+    println!("bounds: {} filled in {:.1?}, {} MiB at most", Size(backlog), begin.elapsed(), filled >> 20);
+    assert!(filled < LOADED, "{filled} bytes resident while filling");
+
+    let mut opening = None;
+    let edge = edge.kill_and_start(|| opening = Some(monotonic()));
+    edge.log_line(&["started"]);
+    let opened = opening.unwrap().elapsed();
+    println!("bounds: opened in {opened:.1?}");
+    assert!(opened < OPENS_IN, "opened in {opened:?}");
+
+    let process = Process(edge.id());
+    let begin = monotonic();
+    link.mend();
+    let came = || gateway.events.load(Ordering::Relaxed);
+    progress("the backlog shrinks", || (came(), came() >= events));
+    edge.line(Component::Queue, "queue", |line| line.gauge(Gauge::QueuedEvents) == 0);
+    let drained = process.peak();
+    println!("bounds: drained in {:.1?}, {} MiB at most, {} came", begin.elapsed(), drained >> 20, came());
+    assert!(drained < LOADED, "{drained} bytes resident while draining");
+    // Killed right after it had stored everything, with nothing delivered: nothing may be gone, and nothing repeated.
+    assert_eq!(came(), events);
+    edge.stop();
+}
+
+#[test]
+fn an_idle_box_is_small_and_sleeps() {
+    let _alone = alone();
+    let gateway = Counter::start();
+    let source = "[[source]]\nid = \"firewalls\"\ntype = \"syslog\"\nlisten = [\"udp://127.0.0.1:0\", \
+                  \"tcp://127.0.0.1:0\"]\n";
+    let edge = Appliance::start(&format!("{source}{}", to_gateway(gateway.address)));
+    edge.line(Component::Output, "gateway", |line| line.health.word() == "healthy");
+    let process = Process(edge.id());
+    let (begin, used) = (monotonic(), process.cpu());
+    // What it uses over this time is what is measured.
+    while begin.elapsed() < Duration::from_secs(10) {
+        std::thread::park_timeout(Duration::from_secs(10).saturating_sub(begin.elapsed()));
+    }
+    let (share, resident) = ((process.cpu() - used).div_duration_f64(begin.elapsed()), process.resident());
+    println!("bounds: idle {:.2} % of a core, {} KiB", share * 100.0, resident >> 10);
+    assert!(share <= IDLE_CORE, "{:.2} % of a core", share * 100.0);
+    assert!(resident < IDLE, "{resident} bytes resident");
+    edge.stop();
+}

@@ -11,12 +11,18 @@ mod agent;
 mod bounds;
 /// The gateway and its file.
 mod far_end;
+/// A disk that others fill.
+mod full_disk;
+/// The queue at its `max_size`.
+mod full_queue;
 /// `kill -9` at random instants.
 mod kill;
 /// A line that can be cut.
 mod link;
 /// What the kernel says of a process.
 mod process;
+/// A small file system.
+mod small_disk;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

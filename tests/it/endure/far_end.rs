@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 
 use super::agent::{Habit, Report};
-use crate::appliance::Appliance;
+use crate::peers::appliance::Appliance;
 
 /// A gateway on plain TCP.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Arrived {
 #[derive(Deserialize)]
 struct Line {
     message: String,
+    notice: Option<serde::de::IgnoredAny>,
     #[serde(rename = "@metadata")]
     metadata: Metadata,
 }
@@ -46,7 +47,8 @@ impl FarEnd {
         self.0.address("tcp://127.0.0.1:0", 0)
     }
 
-    /// Stops it, so that its file is complete, and returns what came, in that order, repeats too.
+    /// Stops it, so that its file is complete, and returns what came, in that order, repeats too; not what a killed box
+    /// says about that.
     pub fn arrived(self) -> Vec<Arrived> {
         self.0.signal(nix::sys::signal::Signal::SIGTERM);
         let mut gateway = self.0;
@@ -56,9 +58,9 @@ impl FarEnd {
         let lines = BufReader::new(file).lines().map(|line| line.unwrap());
         let event = |line: String| {
             let line: Line = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
-            Arrived { id: line.metadata.id, message: line.message }
+            line.notice.is_none().then_some(Arrived { id: line.metadata.id, message: line.message })
         };
-        lines.map(event).collect()
+        lines.filter_map(event).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
 use super::small_disk::SmallDisk;
 use super::{BEATS, alone, drained, ledger, seed, to_gateway};
-use crate::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 /// How soon the status has to say it.
 const WORDS_IN: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ fn a_disk_that_is_full_twice_loses_nothing_that_was_acknowledged() {
     let seed = seed("full disk");
     let gateway = FarEnd::start();
     let link = Link::new(gateway.address(), false);
-    let edge = Appliance::start(&format!(
+    let mut edge = Appliance::start(&format!(
         "state_dir = \"{}\"\n[control]\nsocket = \"{{dir}}/control.sock\"\n[queue]\nsegment_size = \
          \"1MiB\"\nflush_after = \"50ms\"\n{BEATS}{}",
         disk.path().join("state").display(),
@@ -64,7 +64,8 @@ fn a_disk_that_is_full_twice_loses_nothing_that_was_acknowledged() {
     link.cut();
     // Killed in this state, and started in it.
     says_that_it_is_full(&edge);
-    let edge = edge.kill_and_start(|| {});
+    edge.kill();
+    edge.restart();
     agents.iter().for_each(|agent| agent.turn_to(address(&edge)));
     says_that_it_is_full(&edge);
     disk.free();
@@ -76,7 +77,6 @@ fn a_disk_that_is_full_twice_loses_nothing_that_was_acknowledged() {
     says_that_it_is_full(&edge);
     let begin = monotonic();
     edge.signal(Signal::SIGTERM);
-    let mut edge = edge;
     let status = edge.wait();
     println!("full disk: stopped in {:.1?}", begin.elapsed());
     assert!(status.success(), "{status}\n{}", edge.all_lines());

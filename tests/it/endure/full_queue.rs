@@ -17,7 +17,7 @@ use sapphire_edge::status::{Component, Count, DropReason, Gauge, Line};
 use super::far_end::{FarEnd, number, one_id_each};
 use super::link::Link;
 use super::{drained, ledger, to_gateway};
-use crate::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 /// Event bytes that do not fit: random digits shrink to a half.
 const TOO_MUCH: u64 = 24 << 20;

@@ -11,7 +11,7 @@ use super::agent::{Agent, Habit};
 use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
 use super::{BEATS, drained, ledger, seed, to_gateway, wish};
-use crate::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 /// Longest time between a start and the next kill: several flushes, and a state record.
 const LONGEST: Duration = Duration::from_millis(1_500);
@@ -56,7 +56,8 @@ fn kill(kills: u32, settle: &str) -> (Totals, u64) {
         until("agents get on", || (agents.iter().map(Agent::acked).sum::<u64>() > before).then_some(()));
         // Not a wait for a state: the instant is what is random.
         std::thread::park_timeout(LONGEST.mul_f64(dice.random::<f64>().powi(2)));
-        edge = edge.kill_and_start(|| {});
+        edge.kill();
+        edge.restart();
         agents.iter().for_each(|agent| agent.turn_to(address(&edge)));
     }
     link.mend();

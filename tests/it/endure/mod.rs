@@ -36,7 +36,7 @@ use sapphire_edge::event::{OutputId, SourceId};
 use sapphire_edge::queue::{self, OutputRule, Queue, Totals};
 use sapphire_edge::status::{Board, Component, Gauge};
 
-use crate::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, until};
 
 /// Held by a test that measures: others of its kind would take the machine from it.
 fn alone() -> MutexGuard<'static, ()> {

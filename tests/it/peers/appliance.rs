@@ -75,11 +75,6 @@ impl Appliance {
         (self.child, self.log, self.reader) = (child, log, Some(reader));
     }
 
-    /// Starts it once more, in the same folder and with the settings that are there, after it ended.
-    pub fn restart(&mut self) {
-        *self = Self::start_in(Arc::clone(&self.folder), program(), |_| {});
-    }
-
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -280,7 +280,7 @@ impl Core {
         self.room.notify_waiters();
     }
 
-    /// Every output that counts has the batch: forgets it, and spares its write where it was not written yet.
+    /// Every output that counts has the batch: forgets it, and spares its write where that has not begun. Settles it.
     fn release(&self, inner: &mut Inner, number: u64) {
         let spare =
             self.config.settle == Settle::DurableOrDelivered && inner.counting().all(|outlet| outlet.rule.acknowledges);
@@ -289,6 +289,8 @@ impl Core {
         match held.stage {
             Stage::Pending if spare => {}
             Stage::Durable if !skipping => {}
+            // Too late to spare the write, but its sender need not wait for a slow sync; a checkpoint has to.
+            Stage::Writing if spare && held.batch.checkpoint().is_none() => return answer(held.settle.take()),
             _ => return,
         }
         let Some(held) = inner.held.remove(&number) else { return };

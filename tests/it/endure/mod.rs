@@ -21,6 +21,8 @@ mod kill;
 mod link;
 /// What the kernel says of a process.
 mod process;
+/// A disk whose syncs take long.
+mod slow_disk;
 /// A small file system.
 mod small_disk;
 

@@ -158,6 +158,7 @@ async fn deliver(
                 backoff.reset();
             }
             Ended::Quiet => {
+                was_away = true;
                 is_useless = true;
                 let what = "the far end closes each connection right after it was opened";
                 report.down(Trouble::new(what, "check that the gateway behind this address is running"));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::net::SocketAddr;
 
 use serde::Deserialize;
@@ -45,6 +45,17 @@ impl FarEnd {
 
     pub fn address(&self) -> SocketAddr {
         self.0.address("tcp://127.0.0.1:0", 0)
+    }
+
+    /// Whether the end of its file holds this text already.
+    pub fn has(&self, text: &str) -> bool {
+        /// Some windows.
+        const END: u64 = 8 << 20;
+        let Ok(mut file) = File::open(self.0.folder().join("events.ndjson")) else { return false };
+        let from = file.metadata().unwrap().len().saturating_sub(END);
+        let mut end = Vec::new();
+        file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut end)).unwrap();
+        memchr::memmem::find(&end, text.as_bytes()).is_some()
     }
 
     /// Stops it, so that its file is complete, and returns what came, in that order, repeats too; not what a killed box

@@ -19,6 +19,8 @@ mod full_queue;
 mod kill;
 /// A line that can be cut.
 mod link;
+/// Lanes, order and ids after an outage.
+mod outage;
 /// What the kernel says of a process.
 mod process;
 /// A disk whose syncs take long.

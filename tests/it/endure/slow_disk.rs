@@ -12,7 +12,7 @@ use super::agent::{Agent, Habit};
 use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
 use super::{BEATS, alone, drained, to_gateway};
-use crate::appliance::{Appliance, program, until};
+use crate::peers::appliance::{Appliance, program, until};
 
 /// Time that systemd's watchdog gives. The writer makes up to five syncs in a row (a new segment, its folder, the index, the
 /// group), at its start one more for the ballast.

@@ -159,7 +159,7 @@ fn short(line: &mut String, random: &mut Random, second: u64) {
                 random.next() & 0xff_ffff_ffff
             )
         }
-        29..55 => {
+        29..53 => {
             let (number, from, to) = (random.below(90_000_000), inside(random), outside(random));
             let port = 1_024 + random.below(60_000);
             write!(

@@ -87,8 +87,26 @@ fn finish(stream: &mut TcpStream) -> Result<()> {
     Ok(())
 }
 
-/// Sends `count` datagrams with numbers as marks, `rate` a second, from one socket.
+/// Sends `count` datagrams with numbers as marks, `rate` a second, from one socket. On a thread that goes before all others
+/// where that is allowed: a fixed rate must not give way to the collector it is to load.
 pub fn udp(to: SocketAddr, lines: &Lines, rate: u64, count: u64) -> Result<Sent> {
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            go_first();
+            udp_here(to, lines, rate, count)
+        });
+        sender.join().unwrap_or_else(|_| bail!("the generator panicked"))
+    })
+}
+
+/// Gives this thread alone the highest priority.
+#[allow(unsafe_code, reason = "setpriority (2) has no safe wrapper")]
+fn go_first() {
+    // SAFETY: takes and gives numbers only; on Linux 0 means the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+}
+
+fn udp_here(to: SocketAddr, lines: &Lines, rate: u64, count: u64) -> Result<Sent> {
     let socket = UdpSocket::bind((to.ip(), 0))?;
     socket.connect(to)?;
     let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BURST, None);

@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub(super) disk_bytes: u64,
     /// Checkpoints whose batch was delivered before it was written: they still have to become durable.
     pub(super) spared: BTreeMap<u64, Spared>,
+    /// Given up while they were on their way to an output: delivered if it acknowledges them yet, else dropped.
+    doomed: BTreeMap<u64, (SourceId, u64, DropReason)>,
     /// Positions or totals moved since the last state record.
     pub(super) moved: bool,
     pub(super) closing: bool,
@@ -103,6 +105,7 @@ impl Core {
             ledger: state.ledger,
             disk_bytes: 0,
             spared: BTreeMap::new(),
+            doomed: BTreeMap::new(),
             moved: true,
             closing: false,
             closed: false,
@@ -257,7 +260,11 @@ impl Core {
         if let Some(outlet) = inner.outlets.get_mut(output) {
             outlet.give_back(number.0, done, floor);
         }
+        let doomed = inner.doomed.remove(&number.0);
         drop(inner);
+        if let Some((source, events, reason)) = doomed {
+            self.give_up(number.0, &source, events, reason);
+        }
         self.more.notify_waiters();
     }
 
@@ -269,6 +276,7 @@ impl Core {
             return;
         }
         inner.moved = true;
+        inner.doomed.remove(&number.0);
         if before {
             // Only an output that may skip still wanted it.
             self.release(&mut inner, number.0);
@@ -324,6 +332,10 @@ impl Core {
     pub(super) fn give_up(&self, number: u64, source: &SourceId, events: u64, reason: DropReason) {
         let mut inner = self.lock();
         if inner.delivered(number) {
+            return;
+        }
+        if inner.outlets.values().any(|outlet| outlet.has_in_hand(number)) {
+            inner.doomed.insert(number, (source.clone(), events, reason));
             return;
         }
         if let Some(held) = inner.held.remove(&number) {

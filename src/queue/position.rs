@@ -129,6 +129,11 @@ impl Outlet {
         self.live = self.live.max(number);
     }
 
+    /// Whether the batch is on its way.
+    pub(super) fn has_in_hand(&self, number: u64) -> bool {
+        self.taken.contains(number) && !self.done.contains(number)
+    }
+
     /// The batch comes back unacknowledged and is the next of its lane.
     pub(super) fn give_back(&mut self, number: u64, done: u32, floor: u64) {
         if self.done.contains(number) {

@@ -104,7 +104,7 @@ fn an_event_keeps_its_id_over_restarts_a_second_gateway_and_a_changed_output() {
         let table = to_gateway(to_first.address()).replace(&format!("\"{}\"", to_first.address()), &gateways);
         format!("{SYSLOG}{table}{more}")
     };
-    let edge = Appliance::start(&output("window = 100\n"));
+    let mut edge = Appliance::start(&output("window = 100\n"));
     let mut all = 0;
     let mut send = |edge: &Appliance, count: u64| {
         Sender::new(edge).send("event", all..all + count);
@@ -124,11 +124,15 @@ fn an_event_keeps_its_id_over_restarts_a_second_gateway_and_a_changed_output() {
     // Each has more than 200 bytes.
     edge.line(Component::Queue, "queue", |line| line.count(Count::StoredRawBytes) >= before + 5_000 * 200);
     edge.write_settings(&output("window = 50\ncompression = 0\n"));
-    let edge = edge.kill_and_start(|| to_second.mend());
+    edge.kill();
+    to_second.mend();
+    edge.restart();
     edge.line(Component::Output, "gateway", |line| line.count(Count::DeliveredEvents) > 0);
     // Killed again while it drains: what it had not noted goes out once more.
     to_second.cut();
-    let edge = edge.kill_and_start(|| to_first.mend());
+    edge.kill();
+    to_first.mend();
+    edge.restart();
     drained(&edge);
     edge.reload(&output("window = 70\nmode = \"balance\"\n"));
     edge.log_line(&["the new settings are in force"]);

@@ -73,7 +73,7 @@ pub(super) fn drop_ballast(disk: &dyn Disk) -> bool {
 }
 
 /// A folder on the machine's own disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Folder(PathBuf);
 
 impl Folder {

@@ -234,24 +234,35 @@ impl Queue {
         let disk = Folder::open(folder).map_err(failed)?;
         let in_use = || QueueError::InUse { folder: folder.display().to_string() };
         let lock = Lock::take(folder).map_err(failed)?.ok_or_else(in_use)?;
-        let index: Arc<dyn Index> = match Self::open_index(&folder.join("index")) {
+        let index = folder.join(index::FOLDER);
+        let prepare = |index| Self::prepare(Box::new(disk.clone()), index, config, outputs, status.clone());
+        let failed_index = |prepared: &std::io::Result<_>| prepared.as_ref().is_err_and(index::is_to_blame);
+        let mut prepared = prepare(Self::open_index(&index));
+        if failed_index(&prepared) {
+            tracing::warn!("the queue's index fails and is built again");
+            let _ = std::fs::remove_dir_all(&index);
+            prepared = prepare(Self::open_index(&index));
+        }
+        if failed_index(&prepared) {
+            prepared = Self::prepare(Box::new(disk), Arc::new(Memory::default()), config, outputs, status);
+        }
+        Self::start(prepared.map_err(failed)?, lock).map_err(failed)
+    }
+
+    /// Opens the index; one that does not open is thrown away, as it holds nothing that the segments do not.
+    fn open_index(folder: &Path) -> Arc<dyn Index> {
+        let again = |err| {
+            tracing::warn!(error = %err, "the queue's index does not open and is built again");
+            let _ = std::fs::remove_dir_all(folder);
+            Sled::open(folder)
+        };
+        match Sled::open(folder).or_else(again) {
             Ok(sled) => Arc::new(sled),
             Err(err) => {
                 tracing::warn!(error = %err, "the queue's index cannot be opened; it is kept in memory for now");
                 Arc::new(Memory::default())
             }
-        };
-        let prepared = Self::prepare(Box::new(disk), index, config, outputs, status).map_err(failed)?;
-        Self::start(prepared, lock).map_err(failed)
-    }
-
-    /// Opens the index; one that does not open is thrown away, as it holds nothing that the segments do not.
-    fn open_index(folder: &Path) -> Result<Sled, index::IndexError> {
-        Sled::open(folder).or_else(|err| {
-            tracing::warn!(error = %err, "the queue's index does not open and is built again");
-            let _ = std::fs::remove_dir_all(folder);
-            Sled::open(folder)
-        })
+        }
     }
 
     /// Starts the writer, which holds the folder until it has ended.
@@ -419,7 +430,7 @@ impl Intake {
     /// When the index cannot be read; trying again may help.
     pub fn checkpoint(&self, source: &SourceId, feed: &str) -> std::io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let prefix = index::checkpoint_key(source.as_str(), feed, b"");
-        let found = self.shelf.index().checkpoints(&prefix)?;
+        let found = self.shelf.ask(&self.core.status, |index| index.checkpoints(&prefix))?;
         Ok(found
             .into_iter()
             .map(|(key, value)| (key.get(prefix.len()..).unwrap_or_default().to_vec(), value))

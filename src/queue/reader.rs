@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Closed;
 use super::core::{Core, Next};
-use super::segment::{Looked, Shelf, ShelfError};
+use super::segment::{Looked, Shelf};
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId};
 use crate::status::Count;
 
@@ -103,13 +103,13 @@ impl Reader {
                     self.core.damaged(number, &place.source, u64::from(place.count));
                 }
             }
-            Ok(Err(err)) => self.failed(&err.into()).await,
+            Ok(Err(err)) => self.failed(&err).await,
             Err(_) => {}
         }
     }
 
     /// The disk did not give a batch: counted, and tried again after a while.
-    async fn failed(&self, err: &ShelfError) {
+    async fn failed(&self, err: &std::io::Error) {
         tracing::warn!(error = %err, "a batch cannot be read; it is tried again");
         self.core.status.counters().add(Count::DiskErrors, 1);
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;

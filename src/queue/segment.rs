@@ -5,13 +5,13 @@
 //! follows it, tells everything but the batches of older segments.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::disk::{Append, Disk, Read};
-use super::index::{Index, IndexError, Place};
+use super::index::{Change, Index, IndexError, Mark, Place};
 use super::record::{self, HEADER, Header, MAGIC, RecordError};
 use crate::event::{ApplianceId, Batch};
-use crate::status::Handle;
+use crate::status::{Count, Handle};
 
 /// Bytes of the file header.
 pub(super) const FILE_HEADER: usize = 32;
@@ -206,6 +206,8 @@ pub(super) fn record_at(file: &dyn Read, at: u64) -> io::Result<Option<(Header, 
 pub(super) struct Shelf {
     pub(super) disk: Box<dyn Disk>,
     index: RwLock<Arc<dyn Index>>,
+    /// Held while the index is changed or built again.
+    changing: Mutex<()>,
 }
 
 /// What lies at a number.
@@ -221,59 +223,85 @@ pub(super) enum Looked {
     Nothing,
 }
 
-/// Why a look failed. Trying again may help.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ShelfError {
-    #[error("reading a segment failed: {0}")]
-    Disk(#[from] io::Error),
-    #[error(transparent)]
-    Index(#[from] IndexError),
-}
-
 impl Shelf {
     pub(super) fn new(disk: Box<dyn Disk>, index: Arc<dyn Index>) -> Self {
-        Self { disk, index: RwLock::new(index) }
+        Self { disk, index: RwLock::new(index), changing: Mutex::new(()) }
     }
 
     pub(super) fn index(&self) -> Arc<dyn Index> {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another index in place.
-    pub(super) fn replace_index(&self, index: Arc<dyn Index>) {
+    fn replace_index(&self, index: Arc<dyn Index>) {
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+    }
+
+    /// Brings the index up to date with what is durable. One that is built again meanwhile must not miss it, so the two
+    /// wait for each other.
+    pub(super) fn apply(&self, changes: &[Change], mark: Mark, status: &Handle) -> io::Result<()> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ask_locked(status, |index| index.apply(changes, mark))
+    }
+
+    /// Asks the index; one that fails is replaced by one in memory, built from the segments.
+    pub(super) fn ask<T>(
+        &self,
+        status: &Handle,
+        question: impl Fn(&dyn Index) -> Result<T, IndexError>,
+    ) -> io::Result<T> {
+        match question(&*self.index()) {
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+                self.ask_locked(status, question)
+            }
+        }
+    }
+
+    fn ask_locked<T>(&self, status: &Handle, question: impl Fn(&dyn Index) -> Result<T, IndexError>) -> io::Result<T> {
+        question(&*self.index()).or_else(|err| {
+            tracing::error!(error = %err, "the queue's index failed and is built again in memory from the segments");
+            status.counters().add(Count::DiskErrors, 1);
+            let right = super::recover::index_in_memory(&*self.disk, status)?;
+            self.replace_index(Arc::clone(&right));
+            Ok(question(&*right)?)
+        })
     }
 
     /// Builds the index again from the segments, in memory; the one on the disk is emptied, so that the next start builds
     /// it too. Returns what the wrong one knew and the segments do not hold.
     pub(super) fn rebuild(&self, status: &Handle) -> io::Result<Vec<(u64, Place)>> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let right = super::recover::index_in_memory(&*self.disk, status)?;
         let wrong = self.index();
         let (mut lost, mut from) = (Vec::new(), 0);
-        while let Some((number, place)) = wrong.next(from)? {
+        // One that fails says no more.
+        while let Ok(Some((number, place))) = wrong.next(from) {
             from = number + 1;
             if right.next(number)?.is_none_or(|(found, _)| found != number) {
                 lost.push((number, place));
             }
         }
         self.replace_index(right);
-        wrong.clear().and_then(|()| wrong.flush())?;
+        if let Err(err) = wrong.clear().and_then(|()| wrong.flush()) {
+            tracing::warn!(error = %err, "the queue's wrong index could not be emptied");
+        }
         Ok(lost)
     }
 
     /// The first batch with a number in `from..bound`. Blocks on the disk.
-    pub(super) fn look(&self, from: u64, bound: u64) -> Result<Looked, ShelfError> {
-        let Some((number, place)) = self.index().next(from)?.filter(|(number, _)| *number < bound) else {
-            return Ok(Looked::Nothing);
-        };
+    pub(super) fn look(&self, from: u64, bound: u64) -> io::Result<Looked> {
+        // An index that fails is as good as a wrong one.
+        let Ok(next) = self.index().next(from) else { return Ok(Looked::Misplaced(from)) };
+        let Some((number, place)) = next.filter(|(number, _)| *number < bound) else { return Ok(Looked::Nothing) };
         let file = match self.disk.open(&file_name(place.segment)) {
             Ok(file) => file,
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 // A delivered segment leaves the index first, then the disk: if it is gone from both, there is no such batch.
-                let still = self.index().next(from)? == Some((number, place));
+                let still = self.index().next(from).is_ok_and(|next| next == Some((number, place)));
                 return if still { Ok(Looked::Misplaced(number)) } else { self.look(from, bound) };
             }
-            Err(err) => return Err(err.into()),
+            Err(err) => return Err(err),
         };
         let fits = |header: &Header| header.number.0 == number && header.kind == record::Type::Batch;
         let Some((header, extra)) = record_at(&*file, place.at)?.filter(|(header, _)| fits(header)) else {

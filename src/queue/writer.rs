@@ -13,7 +13,7 @@ use super::WhenFull;
 use super::core::{Core, Spared};
 use super::disk;
 use super::group::Group;
-use super::index::{Change, Index, Mark, Place, checkpoint_key};
+use super::index::{Change, Entries, Mark, Place, checkpoint_key};
 use super::ledger::State;
 use super::record::{self, Encoder, Type};
 use super::recover::{self, Kept};
@@ -154,7 +154,8 @@ impl Writer {
         let number = self.next_segment;
         // Also after an error this number is not used again: the file may exist.
         self.next_segment += 1;
-        let snapshot = snapshot(&mut self.encoder, &self.state, &*self.shelf.index())?;
+        let checkpoints = self.shelf.ask(&self.core.status, |index| index.checkpoints(b""))?;
+        let snapshot = snapshot(&mut self.encoder, &self.state, checkpoints);
         let segment = Segment::create(&*self.shelf.disk, number, self.core.appliance, &snapshot);
         let segment = match segment {
             Ok(segment) => segment,
@@ -189,14 +190,9 @@ impl Writer {
         self.active = None;
     }
 
-    /// Brings the index up to date; one that fails is replaced by one in memory, built from the segments.
     fn index(&mut self, changes: &[Change], mark: Mark) {
-        let Err(err) = self.shelf.index().apply(changes, mark) else { return };
-        tracing::error!(error = %err, "the queue's index failed and is built again in memory from the segments");
-        self.core.status.counters().add(Count::DiskErrors, 1);
-        match recover::index_in_memory(&*self.shelf.disk, &self.core.status) {
-            Ok(index) => self.shelf.replace_index(index),
-            Err(err) => tracing::error!(error = %err, "the index cannot be built: reading the segments failed"),
+        if let Err(err) = self.shelf.apply(changes, mark, &self.core.status) {
+            tracing::error!(error = %err, "the index cannot be built: reading the segments failed");
         }
     }
 
@@ -249,8 +245,8 @@ impl Writer {
     }
 
     fn give_up(&self, number: u64, kept: Kept) -> io::Result<()> {
-        let (index, mut from) = (self.shelf.index(), kept.first);
-        while let Some((batch, place)) = index.next(from)?.filter(|(batch, _)| *batch < kept.end) {
+        let mut from = kept.first;
+        while let Some((batch, place)) = self.next(from)?.filter(|(batch, _)| *batch < kept.end) {
             if place.segment == number {
                 self.core.give_up(batch, &place.source, u64::from(place.count), DropReason::QueueFull);
             }
@@ -259,14 +255,17 @@ impl Writer {
         Ok(())
     }
 
+    fn next(&self, from: u64) -> io::Result<Option<(u64, Place)>> {
+        self.shelf.ask(&self.core.status, |index| index.next(from))
+    }
+
     /// Takes a delivered segment away: from the index first, so that a reader who misses the file knows why.
     fn remove(&mut self, number: u64, kept: Kept) -> io::Result<()> {
         let Some(active) = &self.active else { return Ok(()) };
         let mark = Mark { segment: active.number, end: active.length };
-        let index = self.shelf.index();
         let mut changes = Vec::new();
         let mut from = kept.first;
-        while let Some((batch, place)) = index.next(from)?.filter(|(batch, _)| *batch < kept.end) {
+        while let Some((batch, place)) = self.next(from)?.filter(|(batch, _)| *batch < kept.end) {
             if place.segment == number {
                 changes.push(Change::Remove(batch));
             }
@@ -302,16 +301,16 @@ impl Writer {
 }
 
 /// All control data as records, for the head of a segment.
-pub(super) fn snapshot(encoder: &mut Encoder, state: &State, index: &dyn Index) -> io::Result<Vec<u8>> {
+pub(super) fn snapshot(encoder: &mut Encoder, state: &State, checkpoints: Entries) -> Vec<u8> {
     let mut bytes = Vec::new();
     encoder.control(Type::State, 0, &[], &state.to_bytes(), &mut bytes);
-    for (source, checkpoint) in recover::by_feed(index.checkpoints(b"")?) {
+    for (source, checkpoint) in recover::by_feed(checkpoints) {
         let mut extra = record::name(&source);
         record::write_checkpoint(&checkpoint, &mut extra);
         encoder.control(Type::WholeCheckpoint, 0, &extra, &[], &mut bytes);
     }
     encoder.control(Type::SnapshotEnd, 0, &[], &[], &mut bytes);
-    Ok(bytes)
+    bytes
 }
 
 fn place_of(segment: u64, at: u64, batch: &Batch) -> Place {

@@ -11,19 +11,17 @@ use super::flaw::{Finding, Flaw};
 use super::verify::Report;
 use super::{Disk, View};
 use crate::queue::index::{Index, IndexError, Mark, Place, Sled};
-use crate::queue::{disk, lock, recover, segment};
+use crate::queue::{disk, index, lock, recover, segment};
 
 /// The index of 10 GiB of events takes some 20 MB; what is larger than this is not copied.
 const LARGEST: u64 = 1 << 30;
 
 /// The folder beside the segments that bytes are put into which `repair` took out.
 pub(super) const ASIDE: &str = "damaged";
-/// The folder of the index.
-pub(super) const INDEX: &str = "index";
 
 /// Notes what else lies in the folder.
 pub(super) fn strangers(disk: &dyn Disk, report: &mut Report) -> io::Result<()> {
-    let ours = [INDEX, ASIDE, lock::FILE, disk::BALLAST];
+    let ours = [index::FOLDER, ASIDE, lock::FILE, disk::BALLAST];
     let names = disk.list()?.into_iter().filter(|name| segment::number_of(name).is_none());
     for name in names.filter(|name| !ours.contains(&name.as_str())) {
         report.notes.push(format!("{name} does not belong to the queue"));
@@ -33,7 +31,7 @@ pub(super) fn strangers(disk: &dyn Disk, report: &mut Report) -> io::Result<()> 
 
 /// Compares.
 pub(super) fn index(disk: &dyn Disk, folder: &Path, view: &View, report: &mut Report) -> io::Result<()> {
-    let folder = folder.join(INDEX);
+    let folder = folder.join(index::FOLDER);
     if !folder.is_dir() {
         report.notes.push("there is no index; the next start builds it".to_owned());
         return Ok(());

@@ -23,7 +23,7 @@ use crate::queue::lock::Lock;
 use crate::queue::record::{self, Encoder, Header, Type};
 use crate::queue::recover::{self, Tail};
 use crate::queue::segment::{FILE_HEADER, Found, Scan, Segment, file_header, file_name, number_of, read_payload};
-use crate::queue::writer;
+use crate::queue::{index, writer};
 use crate::status::DropReason;
 
 /// Bytes kept in `damaged/`: some hundred batches, for whoever wants to look at what happened. A disk that loses more than
@@ -68,7 +68,7 @@ pub fn repair(folder: &Path) -> Result<Repaired, ToolError> {
     } else if !checked.balances {
         mend(&disk, &disk, &view, &checked, &mut repaired).map_err(&failed)?;
     }
-    build_index(&disk, &folder.join(compare::INDEX), &mut repaired).map_err(&failed)?;
+    build_index(&disk, &folder.join(index::FOLDER), &mut repaired).map_err(&failed)?;
     repaired.before = checked.report;
     let (view, _) = View::of(&disk, false).map_err(&failed)?;
     repaired.after = check(&disk, &view).map_err(&failed)?.report;
@@ -90,7 +90,7 @@ pub(super) fn mend(
     if !(checked.damaged.is_empty() && checked.balances) {
         let state = mended_state(view, checked, &mut repaired.lost)?;
         let number = view.newest.map_or(1, |newest| newest + 1);
-        let snapshot = writer::snapshot(&mut Encoder::new(), &state, &view.index)?;
+        let snapshot = writer::snapshot(&mut Encoder::new(), &state, view.index.checkpoints(b"")?);
         Segment::create(disk, number, view.recovered.appliance, &snapshot)?;
         repaired.steps.push(format!("segment {number} was begun, with positions and totals as they are now"));
     }

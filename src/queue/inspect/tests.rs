@@ -77,6 +77,7 @@ async fn filled(segment_size: Size) -> tempfile::TempDir {
     let queue = open_with(segment_size, folder.path(), &Board::new(Clock::System));
     fill(&queue).await;
     assert!(queue.close(Duration::from_secs(20)).await);
+    Sled::wait_for(&folder.path().join("index"));
     folder
 }
 
@@ -410,10 +411,12 @@ const PLANTS: [Plant; 13] = [
 ];
 
 fn lie(folder: &Path, lies: impl Fn(&dyn Index) -> Vec<Change>) -> Option<(u64, u64)> {
-    let index = Sled::open(&folder.join("index")).unwrap();
+    let index = Sled::open_again(&folder.join("index"));
     let mark = index.mark().unwrap().unwrap();
     index.apply(&lies(&index), mark).unwrap();
     index.flush().unwrap();
+    drop(index);
+    Sled::wait_for(&folder.join("index"));
     None
 }
 

@@ -1,7 +1,10 @@
 //! One flipped bit in every field of segments and index: the queue opens, loses no more than what was hit, and counts it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -14,7 +17,7 @@ use crate::event::{
 use crate::quantity::Size;
 use crate::queue::core::{Core, Next};
 use crate::queue::disk::Disk;
-use crate::queue::index::{Memory, checkpoint_key};
+use crate::queue::index::{self, Change, Index, IndexError, Mark, Memory, Place, Sled, checkpoint_key};
 use crate::queue::record::{HEADER, Type};
 use crate::queue::segment::{FILE_HEADER, Found, Looked, Scan, Shelf};
 use crate::queue::writer::Writer;
@@ -47,7 +50,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn of(disk: &SimDisk, index: Arc<Memory>) -> Self {
+    fn of(disk: &SimDisk, index: Arc<dyn Index>) -> Self {
         let board = Board::new(Clock::System);
         let rules = [OutputRule { id: "gw".into(), may_skip: false, acknowledges: true }];
         let config = Config { segment_size: Size(1_000), ..Config::default() };
@@ -100,7 +103,7 @@ struct Left {
 
 fn leave(closed: bool) -> Left {
     let (disk, index) = (SimDisk::new(1), Arc::new(Memory::default()));
-    let mut opened = Opened::of(&disk, Arc::clone(&index));
+    let mut opened = Opened::of(&disk, Arc::<Memory>::clone(&index));
     opened.writer.step(false).unwrap();
     for serial in 1..=BATCHES {
         let ticket = opened.core.take(batch(serial), true).unwrap();
@@ -170,6 +173,189 @@ fn chosen(bits: Vec<Bit>) -> Vec<Bit> {
 enum With {
     Index,
     NoIndex,
+}
+
+/// The queue in a folder, its index in sled.
+fn store(left: &Left) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in left.disk.files() {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let sled = Sled::open(&folder.path().join(index::FOLDER)).unwrap();
+    let mut changes = Vec::new();
+    while let Some((number, place)) = left.index.next(changes.len() as u64 + DELIVERED).unwrap() {
+        changes.push(Change::Put(number, place));
+    }
+    let checkpoints = left.index.checkpoints(b"").unwrap().into_iter();
+    changes.extend(checkpoints.map(|(key, value)| Change::Checkpoint(key, Some(value))));
+    sled.apply(&changes, left.index.mark().unwrap().unwrap()).unwrap();
+    sled.flush().unwrap();
+    folder
+}
+
+/// Opens the queue in a folder whose index is not right: everything is there all the same.
+async fn open_all_the_same(folder: &Path, what: &str) {
+    let board = Board::new(Clock::System);
+    let rules = [OutputRule { id: "gw".into(), may_skip: false, acknowledges: true }];
+    let status = board.handle(Component::Queue, "queue");
+    Sled::wait_for(&folder.join(index::FOLDER));
+    let queue = Queue::open(folder, &Config::default(), &rules, status).unwrap();
+    let at = queue.intake().checkpoint(&"api".into(), "f").unwrap();
+    let last = BATCHES - 1;
+    assert_eq!(at.get(&b"at"[..]).map(Vec::as_slice), Some(&last.to_be_bytes()[..]), "{what}: the checkpoint");
+    let reader = queue.reader(&"gw".into());
+    let mut had = BTreeSet::new();
+    for _ in DELIVERED..BATCHES {
+        let next = tokio::time::timeout(Duration::from_secs(20), reader.next()).await;
+        let delivery = next.unwrap_or_else(|_| panic!("{what}: only {had:?} came")).unwrap();
+        had.insert(delivery.number().0);
+        delivery.ack();
+    }
+    assert_eq!(had, (DELIVERED + 1..=BATCHES).collect(), "{what}");
+    let ledger = queue.ledger();
+    assert!(ledger.values().all(|totals| totals.balances(0) && totals.dropped() == 0), "{what}: {ledger:?}");
+    assert!(queue.close(Duration::from_secs(20)).await);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_any_field_of_the_index_costs_nothing() {
+    for closed in [true, false] {
+        let left = leave(closed);
+        let folder = store(&left);
+        let entries = Sled::open_again(&folder.path().join(index::FOLDER)).stored();
+        // One batch's place, the checkpoint and the mark.
+        let kinds: BTreeMap<u8, (Vec<u8>, Vec<u8>)> = entries.into_iter().map(|entry| (entry.0[0], entry)).collect();
+        assert_eq!(kinds.len(), 3);
+        for (key, value) in kinds.into_values() {
+            // Not the keys: an entry with another key is one that is not there, which only sled's own checks can notice.
+            for byte in 0..value.len() {
+                let mut other = value.clone();
+                other[byte] ^= 1 << ((byte + usize::from(closed)) % 8);
+                let folder = store(&left);
+                let sled = Sled::open_again(&folder.path().join(index::FOLDER));
+                sled.falsify(&key, other.clone());
+                sled.flush().unwrap();
+                drop(sled);
+                open_all_the_same(folder.path(), &format!("{key:?}: {other:?}, closed={closed}")).await;
+            }
+        }
+    }
+}
+
+/// An index that fails when told to.
+#[derive(Debug, Default)]
+struct Failing {
+    memory: Memory,
+    fails: AtomicBool,
+}
+
+impl Failing {
+    fn or_fail<T>(&self, work: impl FnOnce(&Memory) -> Result<T, IndexError>) -> Result<T, IndexError> {
+        if self.fails.load(Ordering::Relaxed) { Err(IndexError::Garbled) } else { work(&self.memory) }
+    }
+}
+
+impl Index for Failing {
+    fn apply(&self, changes: &[Change], mark: Mark) -> Result<(), IndexError> {
+        self.or_fail(|memory| memory.apply(changes, mark))
+    }
+
+    fn next(&self, from: u64) -> Result<Option<(u64, Place)>, IndexError> {
+        self.or_fail(|memory| memory.next(from))
+    }
+
+    fn mark(&self) -> Result<Option<Mark>, IndexError> {
+        self.or_fail(Index::mark)
+    }
+
+    fn checkpoints(&self, prefix: &[u8]) -> Result<index::Entries, IndexError> {
+        self.or_fail(|memory| memory.checkpoints(prefix))
+    }
+
+    fn clear(&self) -> Result<(), IndexError> {
+        self.or_fail(Index::clear)
+    }
+
+    fn flush(&self) -> Result<(), IndexError> {
+        self.or_fail(Index::flush)
+    }
+}
+
+#[test]
+fn an_index_that_fails_while_the_queue_runs_is_replaced_by_whoever_notices() {
+    for who in ["writer", "reader", "source"] {
+        let left = leave(true);
+        let index = Arc::new(Failing::default());
+        let mut opened = Opened::of(&left.disk, Arc::<Failing>::clone(&index));
+        opened.writer.step(false).unwrap();
+        index.fails.store(true, Ordering::Relaxed);
+        if who == "writer" {
+            opened.core.take(batch(BATCHES + 1), true).unwrap();
+            assert!(opened.writer.step(false).unwrap());
+        } else if who == "source" {
+            let found = opened.shelf.ask(&opened.core.status, |index| index.checkpoints(b"api"));
+            assert_eq!(found.unwrap().len(), 1);
+        }
+        let had: BTreeSet<u64> = opened.deliver(usize::MAX).into_iter().collect();
+        assert!((DELIVERED + 1..=BATCHES).all(|serial| had.contains(&serial)), "{who}: {had:?}");
+        while opened.writer.step(true).unwrap() {}
+        assert!(opened.core.lock().ledger.0.values().all(|totals| totals.balances(0)), "{who}");
+        assert_eq!(left.disk.segments(), 1, "{who}: delivered segments stay");
+    }
+}
+
+/// An index of some 2 MB, as sled leaves it.
+fn large_index(folder: &Path) {
+    let sled = Sled::open(folder).unwrap();
+    for group in 0..200u64 {
+        let place = |number| Place {
+            segment: group,
+            at: number,
+            count: 3,
+            raw_length: 9,
+            first_received: number,
+            source: "firewalls".into(),
+        };
+        let changes: Vec<_> = (group * 50..group * 50 + 50).map(|number| Change::Put(number, place(number))).collect();
+        sled.apply(&changes, Mark { segment: group, end: group }).unwrap();
+        if group % 20 == 0 {
+            sled.flush().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_file_of_the_index_is_an_error_or_is_forgotten_and_the_queue_opens() {
+    let base = tempfile::tempdir().unwrap();
+    let whole = base.path().join("whole");
+    large_index(&whole);
+    let (mut random, mut errors) = (StdRng::seed_from_u64(3), 0);
+    let bytes = std::fs::read(whole.join("db")).unwrap();
+    for round in 0..24 {
+        let mut damaged = bytes.clone();
+        let at = random.random_range(0..damaged.len());
+        damaged[at] ^= 1 << random.random_range(0..8);
+        let copy = base.path().join(format!("{round}"));
+        std::fs::create_dir(&copy).unwrap();
+        std::fs::copy(whole.join("conf"), copy.join("conf")).unwrap();
+        std::fs::write(copy.join("db"), &damaged).unwrap();
+        let complete = || -> Result<bool, IndexError> {
+            let sled = Sled::open(&copy)?;
+            let Some(mark) = sled.mark()? else { return Ok(true) };
+            Ok(sled.stored().len() as u64 == (mark.segment + 1) * 50 + 1)
+        };
+        match complete() {
+            Ok(complete) => assert!(complete, "round {round}: entries before the mark are gone"),
+            Err(_) => {
+                errors += 1;
+                let folder = store(&leave(true));
+                Sled::wait_for(&folder.path().join(index::FOLDER));
+                std::fs::write(folder.path().join(index::FOLDER).join("db"), &damaged).unwrap();
+                open_all_the_same(folder.path(), &format!("round {round}")).await;
+            }
+        }
+    }
+    assert!(errors > 0, "no round has hit anything");
 }
 
 /// Opens a damaged queue, drains it, and holds it against what may have been hit.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::verify::Checked;
 use super::*;
 use crate::clock::Timestamp;
 use crate::event::{
@@ -14,6 +15,7 @@ use crate::quantity::Size;
 use crate::queue::index::{Change, Index, Sled};
 use crate::queue::record::{HEADER, Header, Type};
 use crate::queue::segment::{FILE_HEADER, Found, Scan};
+use crate::queue::tests::sim::SimDisk;
 use crate::queue::{Config, OutputRule, Queue};
 use crate::status::{Count, DropReason};
 
@@ -460,4 +462,74 @@ async fn next_start(folder: &Path, name: &str, lost: &[u64]) {
     assert!(queue.close(Duration::from_secs(20)).await);
     let report = verify(folder).unwrap();
     assert!(report.is_clean(), "{name}: {:#?}", report.findings);
+}
+
+#[tokio::test]
+async fn a_power_cut_is_still_told_after_a_repair() {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = open(folder.path(), &Board::new(Clock::System));
+    fill(&queue).await;
+    // As a kill leaves it: the segments, at a moment when the queue was open.
+    let cut = tempfile::tempdir().unwrap();
+    for segment in records(folder.path()).iter().map(|placed| placed.segment) {
+        fs::copy(folder.path().join(file_name(segment)), cut.path().join(file_name(segment))).unwrap();
+    }
+    assert!(queue.close(Duration::from_secs(20)).await);
+    let before = Inspection::read(cut.path(), &Clock::System).unwrap();
+    assert!(!before.closed);
+    let hit = batch_record(cut.path(), 7);
+    flip(cut.path(), hit.segment, hit.payload_at() + 3);
+    let repaired = repair(cut.path()).unwrap();
+    assert_eq!(repaired.lost.values().sum::<u64>(), 2);
+    let after = Inspection::read(cut.path(), &Clock::System).unwrap();
+    assert_eq!((after.closed, &after.written_at), (false, &before.written_at));
+    let queue = open(cut.path(), &Board::new(Clock::System));
+    assert_eq!(queue.gap_since().map(|at| at.to_string()), before.written_at);
+    assert!(queue.close(Duration::from_secs(20)).await);
+}
+
+/// The segments of a folder on a simulated disk.
+fn simulated(folder: &Path) -> SimDisk {
+    let disk = SimDisk::new(1);
+    for (path, (bytes, _)) in content(folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.ends_with(".seg") {
+            disk.put(&name, bytes);
+        }
+    }
+    disk
+}
+
+fn undelivered(view: &View) -> u64 {
+    let batches = view.places().unwrap().into_iter();
+    let waiting = batches.filter(|(number, _)| !view.recovered.state.delivered(*number));
+    waiting.map(|(_, place)| u64::from(place.count)).sum()
+}
+
+#[tokio::test]
+async fn repair_mends_whatever_was_hit_also_when_it_is_interrupted() {
+    let whole = simulated(filled(SMALL).await.path());
+    let waiting = undelivered(&View::of(&whole, false).unwrap().0);
+    for seed in 1..300 {
+        let (disk, aside) = (whole.copy(seed), SimDisk::new(seed));
+        let hits = seed % 4 + 1;
+        (0..hits).for_each(|_| assert!(disk.flip_a_bit()));
+        let mut repaired = Repaired::default();
+        for attempt in 0.. {
+            // Fails and loses power at some step, then works.
+            disk.fail_one_in(if attempt < 3 { 4 } else { 0 });
+            let (view, _) = View::of(&disk, false).unwrap();
+            let checked = verify::check(&disk, &view).unwrap();
+            match repair::mend(&disk, &aside, &view, &checked, &mut repaired) {
+                Ok(()) => break,
+                Err(_) => disk.crash(),
+            }
+        }
+        disk.crash();
+        let (view, _) = View::of(&disk, false).unwrap();
+        let Checked { report, .. } = verify::check(&disk, &view).unwrap();
+        assert!(report.is_clean(), "seed {seed}: {:#?}\n{:#?}", report.findings, repaired.steps);
+        assert!(undelivered(&view) + 2 * hits >= waiting, "seed {seed}: more is gone than was hit: {repaired:#?}");
+        assert!(!disk.files().keys().any(|name| name.ends_with(".mended")), "seed {seed}");
+    }
 }

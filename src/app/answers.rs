@@ -12,6 +12,10 @@ use crate::event::{ApplianceId, Batch, BatchNumber};
 use crate::output::{Encoder, Readings};
 use crate::status::{Board, Component};
 
+/// Why there is nothing to be said of the queue yet, or any more.
+const OPENING: &str = "the queue is still being opened; ask again in a moment";
+const STOPPING: &str = "the program is stopping";
+
 /// What is known only once the queue is open.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
@@ -32,6 +36,12 @@ impl Handler for Answers {
         to_raw_value(&self.board.snapshot()).map_err(|error| format!("the status cannot be written: {error}"))
     }
 
+    fn ledger(&self) -> Result<Box<RawValue>, String> {
+        let look = self.look.get().ok_or(OPENING)?;
+        let ledger = look.window.ledger().ok_or(STOPPING)?;
+        to_raw_value(&ledger).map_err(|error| format!("the ledger cannot be written: {error}"))
+    }
+
     async fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) {
         let refused = match self.begin(source.as_deref()) {
             Ok((tap, appliance, readings)) => {
@@ -47,8 +57,8 @@ impl Handler for Answers {
 
 impl Answers {
     fn begin(&self, source: Option<&str>) -> Result<(Tap, ApplianceId, Readings), String> {
-        let look = self.look.get().ok_or("the queue is still being opened; ask again in a moment")?;
-        let (tap, appliance) = look.window.tap().ok_or("the program is stopping")?;
+        let look = self.look.get().ok_or(OPENING)?;
+        let (tap, appliance) = look.window.tap().ok_or(STOPPING)?;
         let snapshot = self.board.snapshot();
         let sources = snapshot.components.iter().filter(|line| line.component == Component::Source);
         let known: Vec<&str> = sources.map(|line| line.id.as_str()).collect();

@@ -1,5 +1,6 @@
 //! The queue as the app holds it: opened, watched and closed here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::event::{ApplianceId, Batch, BatchNumber, OutputId};
+use crate::event::{ApplianceId, Batch, BatchNumber, OutputId, SourceId};
 use crate::output;
-use crate::queue::{Intake, OutputRule, Queue, Reader};
+use crate::queue::{Intake, OutputRule, Queue, Reader, Totals};
 use crate::status::{Board, Component};
 
 /// Even a stop that is cut short gives the queue this long: what it holds in memory was taken from senders that may not
@@ -37,7 +38,7 @@ pub(super) struct Window(Weak<Queue>);
 impl Hearth {
     /// Opens the queue in the state folder; an error says in words why it cannot be used.
     pub(super) async fn open(config: &Config, board: &Board) -> Result<Self, String> {
-        let (folder, settings, rules) = (config.state_dir.join("queue"), config.queue.clone(), rules(config));
+        let (folder, settings, rules) = (config.queue_folder(), config.queue.clone(), rules(config));
         let status = board.handle(Component::Queue, "queue");
         let open = move || Queue::open(&folder, &settings, &rules, status);
         match tokio::task::spawn_blocking(open).await {
@@ -105,6 +106,11 @@ impl Window {
     /// Time since the writer last gave a sign of life; zero when the queue was closed in good order.
     pub(super) fn age(&self) -> Duration {
         self.0.upgrade().map_or(Duration::ZERO, |queue| queue.last_beat())
+    }
+
+    /// What each source's events came to; nothing once the queue is closed.
+    pub(super) fn ledger(&self) -> Option<BTreeMap<SourceId, Totals>> {
+        self.0.upgrade().map(|queue| queue.ledger())
     }
 
     /// Batches from now on, and the box's name in their events' ids; nothing once the queue is closed.

@@ -31,6 +31,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Level};
 use crate::net::Sockets;
 use crate::status::Board;
+pub use parts::box_name;
+
 use aside::Aside;
 use hearth::Hearth;
 use life::Life;

@@ -43,7 +43,8 @@ pub(super) fn output_key(config: &output::Config) -> Key {
 }
 
 /// The box's name in events: as set, or the host name.
-pub(super) fn box_name(config: &Config) -> Arc<str> {
+#[must_use]
+pub fn box_name(config: &Config) -> Arc<str> {
     let host_name = || {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         if name.trim().is_empty() { "sapphire-edge".to_owned() } else { name.trim().to_owned() }

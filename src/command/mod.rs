@@ -5,9 +5,12 @@
 
 mod check;
 mod demo;
+mod ledger;
 mod log;
+mod queue;
 mod run;
 mod status;
+mod survey;
 mod table;
 mod tap;
 
@@ -63,6 +66,17 @@ enum Command {
     /// command cannot take in time is passed over, and it says so.
     Tap(tap::Options),
 
+    /// Show what became of each source's events: received, delivered, queued, dropped.
+    ///
+    /// Whatever was received is delivered, queued, or dropped for a reason: exits with 1 if it does not balance. Asks the
+    /// running appliance, which knows what is in memory too; with --offline counts the events in the queue's files and holds
+    /// its stored totals against them.
+    Ledger(ledger::Options),
+
+    /// Look into the queue's files, check them, take events out, mend them.
+    #[command(subcommand)]
+    Queue(queue::Command),
+
     /// Play the whole way on this machine: a box, a gateway, a busy site, and an outage in between.
     ///
     /// Needs no root and no settings; everything listens on 127.0.0.1. Thousands of different events a second come in over
@@ -114,6 +128,8 @@ pub fn main() -> ExitCode {
         Command::Schema => check::schema(),
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),
+        Command::Ledger(options) => ledger::ledger(&options),
+        Command::Queue(command) => queue::queue(&command),
         Command::Demo(options) => demo::demo(options),
     };
     match done {

@@ -153,6 +153,12 @@ impl Config {
         load::read_file(file).map(|text| load::control_socket(&text)).unwrap_or_default().control_socket()
     }
 
+    /// The folder of the queue.
+    #[must_use]
+    pub fn queue_folder(&self) -> PathBuf {
+        self.state_dir.join("queue")
+    }
+
     /// The control socket's path.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

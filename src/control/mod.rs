@@ -1,4 +1,4 @@
-//! Requests to the running program over a local Unix socket: what `status` and `tap` ask, and later the screen and the page.
+//! Requests to the running program over a local Unix socket: what `status`, `tap` and `ledger` ask, and later the screen and the page.
 //!
 //! In: one [`Request`] as a line of JSON. Out: [`Answer`]s, a line of JSON each, until the question is answered or the client
 //! goes. Floor 1: what the answers hold is JSON that the app made, so this room knows neither status nor queue. Bounded:
@@ -43,6 +43,8 @@ pub enum Request {
         /// Only those of this source.
         source: Option<String>,
     },
+    /// What each source's events came to: answered once, with [`Answer::Ledger`].
+    Ledger,
 }
 
 /// What is answered.
@@ -51,6 +53,8 @@ pub enum Request {
 pub enum Answer {
     /// A `status::Snapshot` as JSON.
     Status(Box<RawValue>),
+    /// The totals of each source (`queue::Totals` by id) as JSON.
+    Ledger(Box<RawValue>),
     /// One event as JSON.
     Event(Box<RawValue>),
     /// So many batches passed by while the client was too slow to take them. They are delivered all the same.

@@ -34,6 +34,9 @@ pub trait Handler: Send + Sync + 'static {
     /// The state of everything now, as JSON; an error says why there is none.
     fn status(&self) -> Result<Box<RawValue>, String>;
 
+    /// What each source's events came to, as JSON; an error says why that is not known.
+    fn ledger(&self) -> Result<Box<RawValue>, String>;
+
     /// Sends what comes in to `to` until that closes or the program stops. Waits while `to` is full.
     fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
 }
@@ -104,6 +107,7 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
     let answer = match serde_json::from_slice::<Request>(&asked) {
         Err(error) => Answer::Refused(format!("this is no request: {error}")),
         Ok(Request::Status) => handler.status().map_or_else(Answer::Refused, Answer::Status),
+        Ok(Request::Ledger) => handler.ledger().map_or_else(Answer::Refused, Answer::Ledger),
         Ok(Request::Tap { source }) => return tap(read, write, source, handler).await,
     };
     in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await

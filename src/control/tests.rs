@@ -19,6 +19,10 @@ impl Handler for Counting {
         Ok(to_raw_value(&serde_json::json!({"version": "1"})).unwrap())
     }
 
+    fn ledger(&self) -> Result<Box<RawValue>, String> {
+        Err("the queue is still being opened".to_owned())
+    }
+
     async fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) {
         if source.as_deref() == Some("nobody") {
             let _ = to.send(Answer::Refused("there is no source \"nobody\"".to_owned())).await;

@@ -29,7 +29,9 @@ mod segment;
 mod tests;
 mod writer;
 
-pub use inspect::{Exported, Finding, Flaw, Inspection, Repaired, Report, ToolError, Wanted, export, repair, verify};
+pub use inspect::{
+    Balance, Exported, Finding, Flaw, Inspection, Repaired, Report, ToolError, Wanted, export, repair, verify,
+};
 pub use ledger::Totals;
 pub use reader::{Delivery, Reader};
 pub use recover::QueueError;

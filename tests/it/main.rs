@@ -63,3 +63,5 @@ mod syslog_peers;
 mod syslog_receiver;
 /// sslyze on our listeners, and the rules for client certificates.
 mod tls;
+/// The tools for the queue and the ledger.
+mod tools;

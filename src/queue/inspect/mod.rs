@@ -21,7 +21,7 @@ mod verify;
 pub use export::{Exported, Wanted, export};
 pub use flaw::{Finding, Flaw};
 pub use repair::{Repaired, repair};
-pub use survey::Inspection;
+pub use survey::{Balance, Inspection};
 pub use verify::{Report, verify};
 
 use std::collections::BTreeMap;

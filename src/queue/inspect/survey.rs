@@ -118,6 +118,14 @@ pub struct Balance {
     pub balances: bool,
 }
 
+impl Balance {
+    /// Holds totals against what is there.
+    #[must_use]
+    pub fn of(totals: Totals, queued: u64) -> Self {
+        Self { balances: totals.balances(queued), totals, queued }
+    }
+}
+
 impl Inspection {
     /// Looks into a queue's folder; safe while a program has it open. Blocks on the disk.
     ///
@@ -231,7 +239,7 @@ pub(super) fn ledger(view: &View, good: impl Fn(u64, u64) -> bool) -> io::Result
     }
     let balance = |(source, totals): (SourceId, Totals)| {
         let queued = there.get(&source).copied().unwrap_or(0);
-        (source, Balance { balances: totals.balances(queued), totals, queued })
+        (source, Balance::of(totals, queued))
     };
     Ok(ledger.into_iter().map(balance).collect())
 }

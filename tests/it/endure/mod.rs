@@ -9,6 +9,8 @@
 mod agent;
 /// Memory, time to open, idle.
 mod bounds;
+/// A wall clock that jumps.
+mod clock;
 /// The gateway and its file.
 mod far_end;
 /// A disk that others fill.

@@ -33,6 +33,7 @@ mod flow;
 mod gateways;
 /// The bounds that the settings draw.
 mod limits;
+mod fuzz;
 /// Our Lumberjack output against scripted gateways.
 mod lumberjack_output;
 /// Our Lumberjack source against scripted agents.

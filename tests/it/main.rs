@@ -29,11 +29,11 @@ mod file_output;
 mod floors;
 /// From a sender to the gateway's hands, through real programs.
 mod flow;
+mod fuzz;
 /// Gateways that misbehave.
 mod gateways;
 /// The bounds that the settings draw.
 mod limits;
-mod fuzz;
 /// Our Lumberjack output against scripted gateways.
 mod lumberjack_output;
 /// Our Lumberjack source against scripted agents.

@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Output};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::appliance::{Appliance, program, until};
+use super::peers::appliance::{Appliance, program, until};
 
 /// A box whose gateway is not there: nobody listens on port 1.
 const SETTINGS: &str = r#"
@@ -182,10 +182,11 @@ fn damage(folder: &Path, number: u64) -> (PathBuf, u64) {
 
 #[test]
 fn a_damaged_queue_of_a_killed_box_is_found_mended_and_starts() {
-    let edge = storing(&LINES);
+    let mut edge = storing(&LINES);
     let (folder, settings) = (edge.folder().join("queue"), edge.settings());
     let run = |arguments: &[&str]| program().arg("queue").args(arguments).arg("--dir").arg(&folder).output().unwrap();
-    let edge = edge.kill_and_start(|| {
+    edge.kill();
+    {
         assert!(run(&["verify"]).status.success(), "{:?}", told(&run(&["verify"])));
         let (path, at) = damage(&folder, 2);
         let verified = run(&["verify"]);
@@ -215,7 +216,8 @@ fn a_damaged_queue_of_a_killed_box_is_found_mended_and_starts() {
         let (words, _) = told(&offline);
         let line: Vec<&str> = words.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(line, ["firewalls", "3", "0", "2", "1", "balances", "damaged", "1"], "{words}");
-    });
+    }
+    edge.restart();
     edge.log_line(&["the program did not end in good order"]);
     let (words, _) =
         until("it answers", || Some(told(&ledger(&edge, &[]))).filter(|(words, _)| words.contains("firewalls")));

@@ -12,7 +12,7 @@ use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
 use super::process::Process;
 use super::{BEATS, alone, drained, ledger, to_gateway};
-use crate::appliance::{Appliance, program, until};
+use crate::peers::appliance::{Appliance, program, until};
 
 /// libfaketime of Debian's package `faketime`.
 fn library() -> Option<PathBuf> {

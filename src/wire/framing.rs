@@ -134,7 +134,7 @@ impl Decoder {
             let found = if self.state == State::Lines { self.line() } else { self.counted() };
             match found {
                 None => return Ok(None),
-                Some((from, to, None)) if trim(self.buffer.get(from..to).unwrap_or_default()).is_empty() => {}
+                Some((from, to, _)) if trim(self.buffer.get(from..to).unwrap_or_default()).is_empty() => {}
                 Some(found) => return Ok(Some(self.frame(found))),
             }
         }
@@ -150,7 +150,7 @@ impl Decoder {
             State::Counted(None) => return None,
             _ => come,
         };
-        let kept = trim(self.buffer.get(from..to)?).len().min(self.max);
+        let kept = self.kept(from, to, come).min(self.max);
         (self.start, self.scanned, self.let_go) = (to, to, 0);
         if kept == 0 {
             return None;
@@ -235,8 +235,7 @@ impl Decoder {
         let from = self.start;
         let Some(at) = memchr::memchr2(b'\n', 0, self.buffer.get(self.scanned..self.end).unwrap_or_default()) else {
             self.scanned = self.end;
-            // One byte more may be the CR of a line that just fits.
-            if self.end - from > self.max + 1 {
+            if self.is_beyond((self.end - from) as u64) {
                 self.let_go_beyond(self.max);
             }
             return None;
@@ -245,9 +244,20 @@ impl Decoder {
         let length = (to - from) as u64 + std::mem::take(&mut self.let_go);
         self.start = to + 1;
         self.scanned = self.start;
-        let kept = trim(self.buffer.get(from..to).unwrap_or_default()).len();
-        let cut_from = (kept > self.max || length > (to - from) as u64).then_some(length);
+        let kept = self.kept(from, to, length);
+        let cut_from = (kept > self.max || self.is_beyond(length)).then_some(length);
         Some((from, from + kept.min(self.max), cut_from))
+    }
+
+    /// Whether bytes of a line of this length are let go where it comes in pieces: one more may be its CR.
+    fn is_beyond(&self, length: u64) -> bool {
+        length > self.max as u64 + 1
+    }
+
+    /// Bytes of a message of this length that are in the buffer, without delimiters at its end. Where the end is not kept
+    /// there is nothing to trim, or it would matter how the bytes came.
+    fn kept(&self, from: usize, to: usize, length: u64) -> usize {
+        if self.is_beyond(length) { to - from } else { trim(self.buffer.get(from..to).unwrap_or_default()).len() }
     }
 
     fn let_go_beyond(&mut self, keep: usize) {
@@ -467,7 +477,7 @@ mod tests {
         }
 
         #[test]
-        fn how_the_bytes_are_cut_up_never_matters(wire in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'<'), Just(b' '), b'0'..=b'9', any::<u8>()], 1..300), max in 1usize..50, pieces in proptest::collection::vec(1usize..50, 1..20)) {
+        fn how_the_bytes_are_cut_up_never_matters(wire in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'<'), Just(b' '), b'0'..=b'9', any::<u8>()], 1..300), max in 1usize..50, pieces in proptest::collection::vec(1usize..50, 1..20)) {
             for framing in [Framing::Auto, Framing::Lines, Framing::Counted] {
                 prop_assert_eq!(decode(framing, max, &wire, &pieces).is_ok(), decode(framing, max, &wire, &[usize::MAX]).is_ok());
                 if let Ok(got) = decode(framing, max, &wire, &pieces) {

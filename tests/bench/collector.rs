@@ -140,8 +140,9 @@ impl Drop for Collector {
                 eprintln!("    {cpu:7.2} s  {name}");
             }
         }
-        let id = Pid::from_raw(self.child.id().cast_signed());
-        let _ = kill(id, Signal::SIGTERM);
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        }
         if !wait_until(STOP, || self.child.try_wait().is_ok_and(|ended| ended.is_some())) {
             let _ = self.child.kill();
             let _ = self.child.wait();

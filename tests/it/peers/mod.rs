@@ -35,7 +35,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 /// Whatever a test waits for comes within this, even on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `probe` gives a value.
 pub fn until<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {

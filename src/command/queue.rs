@@ -175,7 +175,8 @@ fn export(options: &Export) -> anyhow::Result<ExitCode> {
     let mut exporter = Exporter::new(&config, options.file.as_deref())?;
     let exported = queue::export::<anyhow::Error>(&folder, &wanted, |appliance, number, batch| {
         exporter.write(appliance, number, batch)
-    })?;
+    });
+    let exported = exported.inspect_err(|_| exporter.discard_if_empty(options.file.as_deref()))?;
     let failed = exporter.failed;
     exporter.finish()?;
     let mut note = io::stderr().lock();
@@ -238,6 +239,14 @@ impl Exporter {
             }
         }
         Ok(())
+    }
+
+    /// A file with nothing in it would only be in the way of the next try.
+    fn discard_if_empty(&self, file: Option<&Path>) {
+        let is_empty = self.file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|about| about.len() == 0));
+        if let Some(path) = file.filter(|_| is_empty && self.out.buffer().is_empty()) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     fn finish(mut self) -> anyhow::Result<()> {

@@ -155,6 +155,9 @@ fn what_is_no_queue_is_told() {
         assert_eq!(output.status.code(), Some(1), "{what}");
         assert!(told(&output).1.starts_with("there is no queue in "), "{what}: {:?}", told(&output));
     }
+    let file = folder.path().join("events.json");
+    let output = program().args(["queue", "export", "--dir", "/nowhere", "--file"]).arg(&file).output().unwrap();
+    assert!(!output.status.success() && !file.exists(), "a file with nothing in it stays behind");
     let output = program().args(["queue", "verify", "--config"]).arg(folder.path().join("nowhere")).output().unwrap();
     assert!(told(&output).1.contains("name its folder with --dir"), "{:?}", told(&output));
 }

@@ -1,4 +1,6 @@
-//! The tools on real folders, whole and with planted damage.
+//! The tools on real folders: stopped queues and running ones. Those with planted damage are in `mending`.
+
+mod mending;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +18,7 @@ use crate::queue::index::{Change, Index, Sled};
 use crate::queue::record::{HEADER, Header, Type};
 use crate::queue::segment::{FILE_HEADER, Found, Scan};
 use crate::queue::tests::sim::SimDisk;
-use crate::queue::{Config, OutputRule, Queue};
+use crate::queue::{Config, OutputRule, Queue, Settle};
 use crate::status::{Count, DropReason};
 
 /// Batches in the folder that [`filled`] makes, of two events each: three are delivered, the others wait.
@@ -258,278 +260,51 @@ fn no_folder_and_no_queue_are_told_apart_from_a_broken_disk() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// A way to damage a queue: what a check calls it, and the batches that are gone with it.
-struct Plant {
-    name: &'static str,
-    flaws: &'static [Flaw],
-    lost: &'static [u64],
-    plant: fn(&Path) -> Option<(u64, u64)>,
-}
-
-/// What is planted says where it lies, if it lies in a segment.
-const PLANTS: [Plant; 13] = [
-    Plant {
-        name: "header",
-        flaws: &[Flaw::Record, Flaw::Ledger, Flaw::Index],
-        lost: &[7],
-        plant: |folder| {
-            let hit = batch_record(folder, 7);
-            flip(folder, hit.segment, hit.at + 25);
-            Some((hit.segment, hit.at))
-        },
-    },
-    Plant {
-        name: "extra",
-        flaws: &[Flaw::Record, Flaw::Ledger, Flaw::Index],
-        lost: &[7],
-        plant: |folder| {
-            let hit = batch_record(folder, 7);
-            flip(folder, hit.segment, hit.at + HEADER as u64 + 1);
-            Some((hit.segment, hit.at))
-        },
-    },
-    Plant {
-        name: "payload",
-        flaws: &[Flaw::Payload, Flaw::Ledger],
-        lost: &[7],
-        plant: |folder| {
-            let hit = batch_record(folder, 7);
-            flip(folder, hit.segment, hit.payload_at() + 3);
-            Some((hit.segment, hit.at))
-        },
-    },
-    Plant {
-        name: "payload of a batch that is delivered to all that count",
-        flaws: &[Flaw::Payload],
-        lost: &[],
-        plant: |folder| {
-            let hit = batch_record(folder, DELIVERED);
-            flip(folder, hit.segment, hit.payload_at() + 3);
-            Some((hit.segment, hit.at))
-        },
-    },
-    Plant {
-        name: "file header",
-        flaws: &[Flaw::FileHeader],
-        lost: &[],
-        plant: |folder| {
-            let hit = batch_record(folder, 7);
-            flip(folder, hit.segment, 20);
-            Some((hit.segment, 0))
-        },
-    },
-    Plant {
-        name: "state record inside a segment",
-        flaws: &[Flaw::Payload],
-        lost: &[],
-        plant: |folder| {
-            let hit = batch_record(folder, 7);
-            let after = records(folder).into_iter().find(|placed| {
-                placed.header.kind == Type::State && placed.segment == hit.segment && placed.at > hit.at
-            });
-            let after = after.unwrap();
-            flip(folder, after.segment, after.payload_at() + 5);
-            Some((after.segment, after.at))
-        },
-    },
-    Plant {
-        name: "snapshot of the newest segment",
-        flaws: &[Flaw::Payload],
-        lost: &[],
-        plant: |folder| {
-            let newest = records(folder).last().unwrap().segment;
-            let hit = records(folder).into_iter().find(|placed| placed.segment == newest).unwrap();
-            flip(folder, newest, hit.payload_at() + 5);
-            Some((newest, hit.at))
-        },
-    },
-    Plant {
-        name: "torn tail",
-        flaws: &[Flaw::Tail],
-        lost: &[],
-        plant: |folder| {
-            let newest = records(folder).last().unwrap().segment;
-            let path = folder.join(file_name(newest));
-            let mut bytes = fs::read(&path).unwrap();
-            let end = bytes.len() as u64;
-            bytes.extend_from_slice(b"SER1\x01\x01 torn");
-            fs::write(path, bytes).unwrap();
-            Some((newest, end))
-        },
-    },
-    Plant {
-        name: "missing segment",
-        flaws: &[Flaw::Ledger, Flaw::Index],
-        lost: &[7, 8],
-        plant: |folder| {
-            let hit = batch_record(folder, 7);
-            let with: Vec<u64> =
-                (DELIVERED..=BATCHES).filter(|n| batch_record(folder, *n).segment == hit.segment).collect();
-            assert_eq!(with, [7, 8], "the segments are to be as small as that");
-            fs::remove_file(folder.join(file_name(hit.segment))).unwrap();
-            None
-        },
-    },
-    Plant {
-        name: "index that names another place",
-        flaws: &[Flaw::Index],
-        lost: &[],
-        plant: |folder| {
-            lie(folder, |index| {
-                let (number, mut place) = index.next(7).unwrap().unwrap();
-                place.at += 1;
-                vec![Change::Put(number, place)]
-            })
-        },
-    },
-    Plant {
-        name: "index that lacks a batch",
-        flaws: &[Flaw::Index],
-        lost: &[],
-        plant: |folder| lie(folder, |_| vec![Change::Remove(7)]),
-    },
-    Plant {
-        name: "index that invents a batch",
-        flaws: &[Flaw::Index],
-        lost: &[],
-        plant: |folder| {
-            lie(folder, |index| {
-                let (_, place) = index.next(7).unwrap().unwrap();
-                vec![Change::Put(1_000, place)]
-            })
-        },
-    },
-    Plant {
-        name: "index with another checkpoint",
-        flaws: &[Flaw::Index],
-        lost: &[],
-        plant: |folder| {
-            lie(folder, |index| {
-                let (key, _) = index.checkpoints(b"").unwrap().remove(0);
-                vec![Change::Checkpoint(key, Some(vec![0xff; 8]))]
-            })
-        },
-    },
-];
-
-fn lie(folder: &Path, lies: impl Fn(&dyn Index) -> Vec<Change>) -> Option<(u64, u64)> {
-    let index = Sled::open_again(&folder.join("index"));
-    let mark = index.mark().unwrap().unwrap();
-    index.apply(&lies(&index), mark).unwrap();
-    index.flush().unwrap();
-    drop(index);
-    Sled::wait_for(&folder.join("index"));
-    None
-}
-
-#[tokio::test]
-async fn damage_is_found_where_it_is_and_mended_so_that_the_next_start_is_clean() {
-    for Plant { name, flaws, lost, plant } in PLANTS {
-        let folder = filled(SMALL).await;
-        let place = plant(folder.path());
-        let report = verify(folder.path()).unwrap();
-        let mut found: Vec<Flaw> = report.findings.iter().map(|finding| finding.flaw).collect();
-        found.dedup();
-        assert_eq!(found, flaws, "{name}: {:#?}", report.findings);
-        let first = &report.findings[0];
-        assert_eq!(first.segment.zip(first.at), place, "{name}: {first}");
-        let repaired = repair(folder.path()).unwrap();
-        assert_eq!(repaired.before, report, "{name}");
-        assert!(repaired.after.is_clean(), "{name}: {:#?}", repaired.after.findings);
-        let events: u64 = repaired.lost.values().sum();
-        assert_eq!(events, 2 * lost.len() as u64, "{name}: {:?}", repaired.lost);
-        let again = repair(folder.path()).unwrap();
-        assert!(again.before.is_clean() && again.lost.is_empty(), "{name}: {:#?}", again.before);
-        next_start(folder.path(), name, lost).await;
-    }
-}
-
-/// Opens a mended queue: everything comes but what was lost, the damage is not seen again, and the ledger balances.
-async fn next_start(folder: &Path, name: &str, lost: &[u64]) {
-    let board = Board::new(Clock::System);
-    let queue = open(folder, &board);
-    let expected: Vec<u64> = (DELIVERED + 1..=BATCHES).filter(|serial| !lost.contains(serial)).collect();
-    let batches = deliver(&queue, "gw", expected.len() as u64).await;
-    let mut serials: Vec<u64> = batches.iter().map(|batch| batch.first_received().0).collect();
-    serials.sort_unstable();
-    assert_eq!(serials, expected, "{name}");
-    let (dropped, ledger) = (2 * lost.len() as u64, queue.ledger());
-    assert!(ledger.values().all(|totals| totals.balances(0)), "{name}: {ledger:?}");
-    let of = |reason| ledger.values().filter_map(|totals| totals.dropped.get(&reason)).sum::<u64>();
-    assert_eq!(of(DropReason::Damaged), dropped, "{name}: {ledger:?}");
-    let damaged = board.handle(Component::Queue, "queue").counters().count(Count::DamagedRecords);
-    assert_eq!(damaged, 0, "{name}: the next start saw damage");
-    assert!(queue.close(Duration::from_secs(20)).await);
-    let report = verify(folder).unwrap();
-    assert!(report.is_clean(), "{name}: {:#?}", report.findings);
-}
-
-#[tokio::test]
-async fn a_power_cut_is_still_told_after_a_repair() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tools_see_a_whole_queue_at_every_moment_of_its_work() {
     let folder = tempfile::tempdir().unwrap();
-    let queue = open(folder.path(), &Board::new(Clock::System));
-    fill(&queue).await;
-    // As a kill leaves it: the segments, at a moment when the queue was open.
-    let cut = tempfile::tempdir().unwrap();
-    for segment in records(folder.path()).iter().map(|placed| placed.segment) {
-        fs::copy(folder.path().join(file_name(segment)), cut.path().join(file_name(segment))).unwrap();
-    }
-    assert!(queue.close(Duration::from_secs(20)).await);
-    let before = Inspection::read(cut.path(), &Clock::System).unwrap();
-    assert!(!before.closed);
-    let hit = batch_record(cut.path(), 7);
-    flip(cut.path(), hit.segment, hit.payload_at() + 3);
-    let repaired = repair(cut.path()).unwrap();
-    assert_eq!(repaired.lost.values().sum::<u64>(), 2);
-    let after = Inspection::read(cut.path(), &Clock::System).unwrap();
-    assert_eq!((after.closed, &after.written_at), (false, &before.written_at));
-    let queue = open(cut.path(), &Board::new(Clock::System));
-    assert_eq!(queue.gap_since().map(|at| at.to_string()), before.written_at);
-    assert!(queue.close(Duration::from_secs(20)).await);
-}
-
-/// The segments of a folder on a simulated disk.
-fn simulated(folder: &Path) -> SimDisk {
-    let disk = SimDisk::new(1);
-    for (path, (bytes, _)) in content(folder) {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.ends_with(".seg") {
-            disk.put(&name, bytes);
-        }
-    }
-    disk
-}
-
-fn undelivered(view: &View) -> u64 {
-    let batches = view.places().unwrap().into_iter();
-    let waiting = batches.filter(|(number, _)| !view.recovered.state.delivered(*number));
-    waiting.map(|(_, place)| u64::from(place.count)).sum()
-}
-
-#[tokio::test]
-async fn repair_mends_whatever_was_hit_also_when_it_is_interrupted() {
-    let whole = simulated(filled(SMALL).await.path());
-    let waiting = undelivered(&View::of(&whole, false).unwrap().0);
-    for seed in 1..300 {
-        let (disk, aside) = (whole.copy(seed), SimDisk::new(seed));
-        let hits = seed % 4 + 1;
-        (0..hits).for_each(|_| assert!(disk.flip_a_bit()));
-        let mut repaired = Repaired::default();
-        for attempt in 0.. {
-            // Fails and loses power at some step, then works.
-            disk.fail_one_in(if attempt < 3 { 4 } else { 0 });
-            let (view, _) = View::of(&disk, false).unwrap();
-            let checked = verify::check(&disk, &view).unwrap();
-            match repair::mend(&disk, &aside, &view, &checked, &mut repaired) {
-                Ok(()) => break,
-                Err(_) => disk.crash(),
+    let config = Config { settle: Settle::Durable, ..config(Size(4_000)) };
+    let rule = OutputRule { id: "gw".into(), may_skip: false, acknowledges: true };
+    let status = Board::new(Clock::System).handle(Component::Queue, "queue");
+    let queue = Queue::open(folder.path(), &config, &[rule], status).unwrap();
+    let (intake, path) = (queue.intake(), folder.path().to_owned());
+    // Stored, delivered and removed as fast as it goes, in segments of a few batches.
+    let produce = async {
+        for serial in 1..=6_000 {
+            let ticket = intake.submit(batch(if serial % 2 == 0 { "fw" } else { "api" }, serial)).await.unwrap();
+            if serial % 8 == 0 {
+                ticket.settled().await.unwrap();
             }
         }
-        disk.crash();
-        let (view, _) = View::of(&disk, false).unwrap();
-        let Checked { report, .. } = verify::check(&disk, &view).unwrap();
-        assert!(report.is_clean(), "seed {seed}: {:#?}\n{:#?}", report.findings, repaired.steps);
-        assert!(undelivered(&view) + 2 * hits >= waiting, "seed {seed}: more is gone than was hit: {repaired:#?}");
-        assert!(!disk.files().keys().any(|name| name.ends_with(".mended")), "seed {seed}");
-    }
+    };
+    let consume = async {
+        let reader = queue.reader(&OutputId::from("gw"));
+        for _ in 1..=6_000 {
+            let delivery = reader.next().await.unwrap();
+            if delivery.number().0 % 5 == 0 {
+                // Let it become durable first.
+                tokio::task::yield_now().await;
+            }
+            delivery.ack();
+        }
+    };
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let ended = std::sync::Arc::clone(&over);
+    let looks = tokio::task::spawn_blocking(move || {
+        let (mut looks, mut most) = (0, 0);
+        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+            let report = verify(&path).unwrap();
+            assert!(report.is_clean(), "look {looks}: {:#?}", report.findings);
+            let seen = Inspection::read(&path, &Clock::System).unwrap();
+            assert!(seen.damage.is_empty() && seen.ledger.values().all(|balance| balance.balances), "{seen:#?}");
+            texts(&path, &Wanted { all: looks % 2 == 0, ..Wanted::default() });
+            (looks, most) = (looks + 1, report.batches.max(most));
+        }
+        (looks, most)
+    });
+    tokio::join!(produce, consume);
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (looks, most) = looks.await.unwrap();
+    assert!(looks > 3 && most > 5, "{looks} looks saw {most} batches at most");
+    assert!(queue.close(Duration::from_secs(20)).await);
 }

@@ -28,11 +28,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use super::disk::{Disk, Folder};
+use super::disk::{Disk, Folder, Read};
 use super::index::{Index as _, Memory, Place};
 use super::lock;
 use super::recover::{self, Recovered, Tail};
-use super::segment::file_name;
+use super::segment::{FILE_HEADER, file_name};
 use crate::clock::Clock;
 use crate::status::{Board, Component, Handle};
 use still::{Frozen, Still};
@@ -129,6 +129,12 @@ impl View {
     /// Whether the end of this segment is being written right now.
     fn is_growing(&self, segment: u64) -> bool {
         self.running && self.newest == Some(segment)
+    }
+
+    /// What is wrong with a segment's file header; one that is just being made may not have its own yet.
+    fn file_header(&self, file: &dyn Read, segment: u64) -> io::Result<Option<Finding>> {
+        let is_begun = self.is_growing(segment) && file.length()? < FILE_HEADER as u64;
+        if is_begun { Ok(None) } else { flaw::file_header(file, segment) }
     }
 
     /// Every batch there is, once, in the order of the numbers.

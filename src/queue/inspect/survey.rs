@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::flaw::{Finding, Flaw, file_header, no_record};
+use super::flaw::{Finding, Flaw, no_record};
 use super::still::Still;
 use super::{ToolError, View, sum};
 use crate::clock::{Clock, Timestamp};
@@ -162,7 +162,7 @@ fn segments(view: &View, still: &Still, now: Timestamp) -> io::Result<(Vec<Segme
     let (mut segments, mut damage) = (Vec::new(), Vec::new());
     for (number, bytes) in still.lengths() {
         let file = still.open(&file_name(number))?;
-        damage.extend(file_header(&*file, number)?);
+        damage.extend(view.file_header(&*file, number)?);
         let mut segment = Segment { number, bytes, ..Segment::default() };
         let mut scan = Scan::new(&*file, FILE_HEADER as u64)?;
         while let Some(found) = scan.next()? {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::flaw::{Finding, Flaw, file_header, no_record};
+use super::flaw::{Finding, Flaw, no_record};
 use super::{ToolError, View, compare, survey};
 use crate::queue::disk::{Disk, Read};
 use crate::queue::index::Index as _;
@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
     fn run(mut self) -> io::Result<()> {
         self.checked.report.segments += 1;
         self.checked.report.bytes += self.file.length()?;
-        if let Some(finding) = file_header(self.file, self.segment)? {
+        if let Some(finding) = self.view.file_header(self.file, self.segment)? {
             self.checked.damaged.insert(self.segment);
             self.checked.report.add(finding);
         }

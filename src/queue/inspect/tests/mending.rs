@@ -210,15 +210,7 @@ async fn next_start(folder: &Path, name: &str, lost: &[u64]) {
 
 #[tokio::test]
 async fn a_power_cut_is_still_told_after_a_repair() {
-    let folder = tempfile::tempdir().unwrap();
-    let queue = open(folder.path(), &Board::new(Clock::System));
-    fill(&queue).await;
-    // As a kill leaves it: the segments, at a moment when the queue was open.
-    let cut = tempfile::tempdir().unwrap();
-    for segment in records(folder.path()).iter().map(|placed| placed.segment) {
-        fs::copy(folder.path().join(file_name(segment)), cut.path().join(file_name(segment))).unwrap();
-    }
-    assert!(queue.close(Duration::from_secs(20)).await);
+    let cut = killed().await;
     let before = Inspection::read(cut.path(), &Clock::System).unwrap();
     assert!(!before.closed);
     let hit = batch_record(cut.path(), 7);

@@ -85,6 +85,22 @@ async fn filled(segment_size: Size) -> tempfile::TempDir {
     folder
 }
 
+/// A queue as a kill leaves it: its segments at a moment when it was open.
+async fn killed() -> tempfile::TempDir {
+    let (folder, left) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let queue = open(folder.path(), &Board::new(Clock::System));
+    fill(&queue).await;
+    let still = Still::of(&Folder::existing(folder.path()).unwrap()).unwrap();
+    for name in still.list().unwrap() {
+        let file = still.open(&name).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.length().unwrap()).unwrap()];
+        file.read_at(0, &mut bytes).unwrap();
+        fs::write(left.path().join(name), bytes).unwrap();
+    }
+    assert!(queue.close(Duration::from_secs(20)).await);
+    left
+}
+
 /// Every file with its content and the time it was changed.
 fn content(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
     let mut files = BTreeMap::new();
@@ -207,18 +223,27 @@ async fn beside_a_running_program_tools_read_what_is_durable_and_repair_refuses(
 }
 
 #[tokio::test]
-async fn a_half_written_group_of_a_running_program_is_no_damage() {
-    let folder = tempfile::tempdir().unwrap();
-    let queue = open(folder.path(), &Board::new(Clock::System));
-    fill(&queue).await;
+async fn what_a_running_program_is_just_writing_is_no_damage() {
+    let folder = killed().await;
+    let lock = lock::Lock::take(folder.path()).unwrap().unwrap();
+    let nothing = || {
+        verify(folder.path()).unwrap().is_clean()
+            && Inspection::read(folder.path(), &Clock::System).unwrap().damage.is_empty()
+    };
     let newest = records(folder.path()).last().unwrap().segment;
     let path = folder.path().join(file_name(newest));
-    let mut bytes = fs::read(&path).unwrap();
-    bytes.extend_from_slice(b"SER1\x01");
-    fs::write(&path, &bytes).unwrap();
-    assert!(verify(folder.path()).unwrap().is_clean());
-    assert!(Inspection::read(folder.path(), &Clock::System).unwrap().damage.is_empty());
-    assert!(queue.close(Duration::from_secs(20)).await);
+    let whole = fs::read(&path).unwrap();
+    for more in [&b"S"[..], b"SER1\x01"] {
+        fs::write(&path, [&whole, more].concat()).unwrap();
+        assert!(nothing(), "{more:?}");
+    }
+    fs::write(&path, &whole).unwrap();
+    for bytes in [&b""[..], b"SAPPHSEG\x01"] {
+        fs::write(folder.path().join(file_name(newest + 1)), bytes).unwrap();
+        assert!(nothing(), "{bytes:?}");
+    }
+    drop(lock);
+    assert!(!nothing(), "nobody writes any more");
 }
 
 #[tokio::test]

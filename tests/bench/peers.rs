@@ -93,7 +93,9 @@ fn discarding(bench: &Bench, setup: &mut Setup) {
 fn rsyslog(bench: &Bench, task: &Task, setup: &mut Setup, disk: bool) {
     let (port, folder, ca) = (setup.port, setup.folder.display(), bench.certs.ca.display());
     let queue = if disk {
-        format!("queue.type=\"Disk\" queue.filename=\"q\" queue.spoolDirectory=\"{folder}\" queue.maxFileSize=\"64m\"")
+        format!(
+            "queue.type=\"Disk\" queue.filename=\"q\" queue.spoolDirectory=\"{folder}\" queue.maxFileSize=\"64m\" queue.size=\"100000000\""
+        )
     } else {
         "queue.type=\"FixedArray\" queue.size=\"100000\"".to_owned()
     };

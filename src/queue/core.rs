@@ -49,7 +49,7 @@ pub(super) struct Inner {
     /// Checkpoints whose batch was delivered before it was written: they still have to become durable.
     pub(super) spared: BTreeMap<u64, Spared>,
     /// Given up while they were on their way to an output: delivered if it acknowledges them yet, else dropped.
-    doomed: BTreeMap<u64, (SourceId, u64, DropReason)>,
+    doomed: BTreeMap<u64, Doomed>,
     /// Positions or totals moved since the last state record.
     pub(super) moved: bool,
     pub(super) closing: bool,
@@ -69,6 +69,16 @@ pub(super) struct Spared {
     pub(super) source: SourceId,
     pub(super) checkpoint: Arc<Checkpoint>,
     pub(super) settle: Option<oneshot::Sender<()>>,
+}
+
+/// A batch that is gone from the queue while an output has it in hand.
+#[derive(Clone, Debug)]
+struct Doomed {
+    source: SourceId,
+    events: u64,
+    reason: DropReason,
+    /// An output that counts can no longer have it, so it is dropped whatever the one in hand comes to.
+    is_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,10 +270,10 @@ impl Core {
         if let Some(outlet) = inner.outlets.get_mut(output) {
             outlet.give_back(number.0, done, floor);
         }
-        let doomed = inner.doomed.remove(&number.0);
+        let doomed = inner.doomed.get(&number.0).cloned();
         drop(inner);
-        if let Some((source, events, reason)) = doomed {
-            self.give_up(number.0, &source, events, reason);
+        if let Some(doomed) = doomed {
+            self.give_up(number.0, &doomed.source, doomed.events, doomed.reason);
         }
         self.more.notify_waiters();
     }
@@ -276,12 +286,16 @@ impl Core {
             return;
         }
         inner.moved = true;
-        inner.doomed.remove(&number.0);
         if before {
             // Only an output that may skip still wanted it.
             self.release(&mut inner, number.0);
         } else if inner.delivered(number.0) {
-            inner.ledger.of(batch.source()).delivered += u64::from(batch.count());
+            let lost = inner.doomed.remove(&number.0).filter(|doomed| doomed.is_lost);
+            let (totals, events) = (inner.ledger.of(batch.source()), u64::from(batch.count()));
+            match lost {
+                Some(doomed) => *totals.dropped.entry(doomed.reason).or_default() += events,
+                None => totals.delivered += events,
+            }
             self.release(&mut inner, number.0);
         }
         drop(inner);
@@ -289,7 +303,7 @@ impl Core {
     }
 
     /// Every output that counts has the batch: forgets it, and spares its write where that has not begun. Settles it.
-    fn release(&self, inner: &mut Inner, number: u64) {
+    pub(super) fn release(&self, inner: &mut Inner, number: u64) {
         let spare =
             self.config.settle == Settle::DurableOrDelivered && inner.counting().all(|outlet| outlet.rule.acknowledges);
         let skipping = inner.outlets.values().any(|outlet| !outlet.done.contains(number));
@@ -335,9 +349,12 @@ impl Core {
             return;
         }
         if inner.outlets.values().any(|outlet| outlet.has_in_hand(number)) {
-            inner.doomed.insert(number, (source.clone(), events, reason));
+            let is_lost = inner.let_go(number, events);
+            let doomed = Doomed { source: source.clone(), events, reason, is_lost: false };
+            inner.doomed.entry(number).or_insert(doomed).is_lost |= is_lost;
             return;
         }
+        inner.doomed.remove(&number);
         if let Some(held) = inner.held.remove(&number) {
             inner.held_bytes -= held.batch.packed().len() as u64;
         }
@@ -455,6 +472,16 @@ impl Inner {
     fn counting(&self) -> impl Iterator<Item = &Outlet> {
         let all = self.outlets.values().all(|outlet| outlet.rule.may_skip);
         self.outlets.values().filter(move |outlet| all || !outlet.rule.may_skip)
+    }
+
+    /// Outputs that do not have the number in hand need it no more; whether one that counts is among them.
+    fn let_go(&mut self, number: u64, events: u64) -> bool {
+        let all = self.outlets.values().all(|outlet| outlet.rule.may_skip);
+        let mut is_lost = false;
+        for outlet in self.outlets.values_mut().filter(|outlet| !outlet.has_in_hand(number)) {
+            is_lost |= outlet.ack(number, events) && (all || !outlet.rule.may_skip);
+        }
+        is_lost
     }
 
     /// Whether every output that counts has the number (never, while there is none).

@@ -102,6 +102,10 @@ impl Core {
             if let Some(held) = inner.held.get_mut(&number.0) {
                 held.stage = Stage::Pending;
             }
+            // Delivered while the write failed: it needs none, and its room in memory must not wait for the disk.
+            if inner.delivered(number.0) {
+                self.release(&mut inner, number.0);
+            }
         }
         inner.spared.extend(group.spared);
         inner.moved = true;

@@ -68,6 +68,11 @@ pub(super) trait FarEnd: Send {
     /// An open connection or file.
     type Link: Send;
 
+    /// Which far end of a list a link leads to.
+    fn place(_link: &Self::Link) -> usize {
+        0
+    }
+
     /// Reaches it. May be cancelled at any time.
     fn open(&mut self, report: &Report) -> impl Future<Output = Result<Self::Link, Trouble>> + Send;
 
@@ -109,15 +114,15 @@ async fn show_waiting(reader: &Reader, status: &Handle) {
     }
 }
 
-async fn deliver(
-    mut far: impl FarEnd,
+async fn deliver<F: FarEnd>(
+    mut far: F,
     mut feed: Feed,
     mut backoff: Backoff,
     report: Report,
     stop: CancellationToken,
 ) -> Result<(), OutputError> {
-    // Whether the last link was lost without a single acknowledgement.
-    let mut is_useless = false;
+    // Where the last link led, if it was lost without a single acknowledgement.
+    let mut useless = None;
     let mut was_away = false;
     loop {
         let opened = tokio::select! {
@@ -126,20 +131,21 @@ async fn deliver(
             opened = far.open(&report) => opened,
         };
         let since = Instant::now();
-        let ended = match opened {
+        let (place, ended) = match opened {
             Ok(link) => {
+                let place = F::place(&link);
                 if std::mem::take(&mut was_away) {
                     feed.resume();
                 }
                 report.count(Count::Connections);
-                if !is_useless {
+                if useless != Some(place) {
                     report.up();
                 }
-                far.deliver(link, &mut feed, &report, &stop).await
+                (place, far.deliver(link, &mut feed, &report, &stop).await)
             }
             Err(trouble) => {
                 was_away = true;
-                is_useless = false;
+                useless = None;
                 report.down(trouble);
                 if wait(&mut backoff, &stop).await { continue } else { return Ok(()) }
             }
@@ -154,18 +160,18 @@ async fn deliver(
             Ended::Panicked => return Err(OutputError::Panicked),
             Ended::Moved => continue,
             Ended::Quiet if progressed || since.elapsed() >= BRIEF => {
-                is_useless = false;
+                useless = None;
                 backoff.reset();
             }
             Ended::Quiet => {
                 was_away = true;
-                is_useless = true;
+                useless = Some(place);
                 let what = "the far end closes each connection right after it was opened";
                 report.down(Trouble::new(what, "check that the gateway behind this address is running"));
             }
             Ended::Lost(trouble) => {
                 was_away = true;
-                is_useless = !progressed;
+                useless = (!progressed).then_some(place);
                 report.down(trouble);
             }
         }

@@ -43,6 +43,10 @@ impl Gateways {
 impl FarEnd for Gateways {
     type Link = (usize, Stream);
 
+    fn place((at, _): &Self::Link) -> usize {
+        *at
+    }
+
     async fn open(&mut self, report: &Report) -> Result<Self::Link, Trouble> {
         if let Some(stream) = self.ready.take() {
             report.notice(None);

@@ -37,7 +37,8 @@ struct Metadata {
 
 impl FarEnd {
     pub fn start() -> Self {
-        let settings = "[queue]\nflush_after = \"10ms\"\n[[source]]\nid = \"boxes\"\ntype = \"lumberjack\"\nlisten = \
+        // In order: a gateway that falls behind its file would mix its own lanes into what is measured.
+        let settings = "[queue]\nflush_after = \"10ms\"\ndrain = \"in_order\"\n[[source]]\nid = \"boxes\"\ntype = \"lumberjack\"\nlisten = \
                         [\"tcp://127.0.0.1:0\"]\n[[output]]\nid = \"archive\"\ntype = \"file\"\nmax_size = \
                         \"64GiB\"\npath = \"{dir}/events.ndjson\"\n";
         Self(Appliance::start(settings))

@@ -122,10 +122,11 @@ async fn failover_leaves_a_gateway_that_closes_each_connection_at_once() {
     // Before there is anything to send, as a load balancer does that has no machine behind it.
     drop(soon(first.accept()).await);
     let mut connection = soon(second.accept()).await;
+    // Also while there is nothing to send: the fault is the first one's.
+    output.health("degraded", "takes connections but acknowledges nothing").await;
     let ticket = output.submit(&["one"]).await;
     soon(connection.serve()).await;
     soon(ticket.settled()).await.unwrap();
-    output.health("degraded", "takes connections but acknowledges nothing").await;
     output.stop().await;
 }
 

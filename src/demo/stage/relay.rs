@@ -12,6 +12,12 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+/// Where ports are taken from: below those that Linux gives to sockets that ask for any (32768 to 60999, ip_local_port_range in
+/// its ip-sysctl documentation). A port from there could be given to another program while the line is cut, because a socket
+/// that may share its address and does not listen keeps nobody away; the box would then send its events there.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Ports tried before giving up.
+const TRIES: usize = 64;
 /// A box holds one connection at a time; some more may linger while it tries.
 const MOST_CONNECTIONS: usize = 16;
 
@@ -28,9 +34,18 @@ pub(in crate::demo) struct Relay {
 impl Relay {
     /// Opens a line to `to` on a free loopback port.
     pub(in crate::demo) fn open(to: SocketAddr) -> io::Result<Self> {
-        let place = bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let address = place.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let mut relay = Self { to, address, _place: place, line: JoinSet::new() };
+        let mut result = Err(io::ErrorKind::AddrInUse.into());
+        for _ in 0..TRIES {
+            result = Self::open_at((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)).into(), to);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    fn open_at(address: SocketAddr, to: SocketAddr) -> io::Result<Self> {
+        let mut relay = Self { to, address, _place: bind(address)?, line: JoinSet::new() };
         relay.restore()?;
         Ok(relay)
     }

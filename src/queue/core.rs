@@ -16,6 +16,7 @@ use tokio::sync::{Notify, broadcast, oneshot};
 use super::index::{Index, IndexError};
 use super::ledger::{Ledger, State};
 use super::position::{Lane, Outlet};
+use super::receipt::Desk;
 use super::{Closed, Config, Drain, OutputRule, Refused, Settle, Ticket, WhenFull};
 use crate::clock;
 use crate::event::{ApplianceId, Batch, BatchNumber, Checkpoint, OutputId, SourceId};
@@ -28,6 +29,8 @@ pub(super) struct Core {
     pub(super) room: Notify,
     more: Notify,
     pub(super) work: Condvar,
+    /// Receipts are due, or the queue is closed.
+    pub(super) receipts: Condvar,
     tap: broadcast::Sender<(BatchNumber, Batch)>,
     pub(super) config: Config,
     pub(super) appliance: ApplianceId,
@@ -50,6 +53,8 @@ pub(super) struct Inner {
     pub(super) spared: BTreeMap<u64, Spared>,
     /// Given up while they were on their way to an output: delivered if it acknowledges them yet, else dropped.
     doomed: BTreeMap<u64, Doomed>,
+    /// Senders who are answered as soon as it is noted.
+    pub(super) desk: Desk,
     /// Positions or totals moved since the last state record.
     pub(super) moved: bool,
     pub(super) closing: bool,
@@ -102,6 +107,7 @@ pub(super) enum Next {
 impl Core {
     pub(super) fn new(config: Config, appliance: ApplianceId, state: State, next: u64, status: Handle) -> Self {
         let outlets = state.outlets();
+        let desk = Desk::new(&state);
         let inner = Inner {
             next,
             // Nothing may be used before the writer's first group has reserved it.
@@ -116,6 +122,7 @@ impl Core {
             disk_bytes: 0,
             spared: BTreeMap::new(),
             doomed: BTreeMap::new(),
+            desk,
             moved: true,
             closing: false,
             closed: false,
@@ -123,7 +130,8 @@ impl Core {
         // 8 batches: what a person looking on may fall behind before lines are skipped.
         let (tap, _) = broadcast::channel(8);
         let (room, more) = (Notify::new(), Notify::new());
-        Self { inner: Mutex::new(inner), room, more, work: Condvar::new(), tap, config, appliance, status }
+        let (work, receipts) = (Condvar::new(), Condvar::new());
+        Self { inner: Mutex::new(inner), room, more, work, receipts, tap, config, appliance, status }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -312,7 +320,12 @@ impl Core {
             Stage::Pending if spare => {}
             Stage::Durable if !skipping => {}
             // Too late to spare the write, but its sender need not wait for a slow sync; a checkpoint has to.
-            Stage::Writing if spare && held.batch.checkpoint().is_none() => return answer(held.settle.take()),
+            Stage::Writing if spare && held.batch.checkpoint().is_none() => {
+                let settle = held.settle.take();
+                inner.desk.overtake(number, held.batch.source(), u64::from(held.batch.count()), settle);
+                self.receipts.notify_one();
+                return;
+            }
             _ => return,
         }
         let Some(held) = inner.held.remove(&number) else { return };
@@ -332,7 +345,10 @@ impl Core {
                 inner.spared.insert(number, Spared { source, checkpoint, settle: held.settle });
                 inner.oldest_pending.get_or_insert_with(clock::monotonic);
             }
-            None => answer(held.settle),
+            None => {
+                inner.desk.spare(number, held.batch.source(), u64::from(held.batch.count()), held.settle);
+                self.receipts.notify_one();
+            }
         }
     }
 
@@ -444,6 +460,7 @@ impl Core {
         inner.closed = true;
         inner.held.values_mut().for_each(|held| drop(held.settle.take()));
         drop(inner);
+        self.receipts.notify_one();
         self.room.notify_waiters();
         self.more.notify_waiters();
     }

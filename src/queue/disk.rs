@@ -1,4 +1,4 @@
-//! The one seam between the queue and the disk: open, append, sync, read, rename, remove, sync the folder.
+//! The one seam between the queue and the disk: open, append, sync, overwrite, read, rename, remove, sync the folder.
 //!
 //! Everything the queue's segments do to a disk goes through [`Disk`], so that a simulated one can drop, tear and reorder
 //! what was not synced, fail with EIO or ENOSPC, and flip bits. (sled keeps its own files; they are a cache, see `index`.)
@@ -25,6 +25,9 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// The names in the folder.
     fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens a small file for writing in place, and makes it where there is none. Nothing of it is ever synced: a power cut
+    /// may leave any mix of old and new.
+    fn overwrite(&self, name: &str) -> io::Result<Box<dyn Overwrite>>;
     /// Makes creations and removals durable.
     fn sync_dir(&self) -> io::Result<()>;
 }
@@ -36,6 +39,12 @@ pub(super) trait Append: fmt::Debug + Send {
     /// Returns once everything appended so far would survive a power cut. After an error nothing is known of what was
     /// appended since the last success: the kernel may have dropped the pages, so asking again proves nothing.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file that is written in place.
+pub(super) trait Overwrite: fmt::Debug + Send {
+    /// Writes all of it at `offset`. After an error any part of it may be in the file.
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// A file that is read at any place.
@@ -121,6 +130,11 @@ impl Disk for Folder {
         names.collect()
     }
 
+    fn overwrite(&self, name: &str) -> io::Result<Box<dyn Overwrite>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.0.join(name))?;
+        Ok(Box::new(InPlace(file)))
+    }
+
     fn sync_dir(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
     }
@@ -136,6 +150,15 @@ impl Append for Growing {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[derive(Debug)]
+struct InPlace(File);
+
+impl Overwrite for InPlace {
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
     }
 }
 

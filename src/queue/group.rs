@@ -77,8 +77,10 @@ impl Core {
 
     /// The group is durable: answers its senders.
     pub(super) fn durable(&self, group: Group) {
-        let mut inner = self.lock();
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         inner.reserved = group.state.reserved;
+        inner.desk.durable();
         for (number, batch) in group.batches {
             let Some(held) = inner.held.get_mut(&number.0) else { continue };
             held.stage = Stage::Durable;
@@ -90,7 +92,7 @@ impl Core {
             }
         }
         inner.evict(self.config.memory.bytes());
-        drop(inner);
+        drop(guard);
         group.spared.into_values().for_each(|spared| answer(spared.settle));
         self.room.notify_waiters();
     }
@@ -102,6 +104,7 @@ impl Core {
             if let Some(held) = inner.held.get_mut(&number.0) {
                 held.stage = Stage::Pending;
             }
+            inner.desk.tried(number.0);
             // Delivered while the write failed: it needs none, and its room in memory must not wait for the disk.
             if inner.delivered(number.0) {
                 self.release(&mut inner, number.0);
@@ -129,6 +132,7 @@ impl Inner {
     fn state(&self, appliance: ApplianceId) -> State {
         let mut state = State::new(appliance);
         state.ledger = self.ledger.clone();
+        self.desk.tell(&mut state);
         for (id, outlet) in &self.outlets {
             let (done, waiting, may_skip) = (outlet.done.clone(), outlet.waiting, outlet.rule.may_skip);
             state.outputs.insert(id.clone(), Position { done, waiting, may_skip });

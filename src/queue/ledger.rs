@@ -90,6 +90,12 @@ pub(super) struct State {
     pub(super) outputs: BTreeMap<OutputId, Position>,
     /// Each source's totals.
     pub(super) ledger: Ledger,
+    /// Events of batches that were never written; they are in the totals (`receipt`).
+    #[serde(default)]
+    pub(super) spared: BTreeMap<SourceId, u64>,
+    /// The newest receipts that the totals hold.
+    #[serde(default)]
+    pub(super) receipts: u64,
 }
 
 impl State {
@@ -103,6 +109,8 @@ impl State {
             at: 0,
             outputs: BTreeMap::new(),
             ledger: Ledger::default(),
+            spared: BTreeMap::new(),
+            receipts: 0,
         }
     }
 

@@ -22,6 +22,7 @@ mod ledger;
 mod lock;
 mod position;
 mod reader;
+mod receipt;
 mod record;
 mod recover;
 mod segment;
@@ -54,6 +55,7 @@ use core::Core;
 use disk::{Disk, Folder};
 use index::{Index, Memory, Sled};
 use lock::Lock;
+use receipt::Clerk;
 use segment::Shelf;
 use writer::Writer;
 
@@ -267,14 +269,19 @@ impl Queue {
         }
     }
 
-    /// Starts the writer, which holds the folder until it has ended.
+    /// Starts the writer, which holds the folder until it and the clerk have ended.
     fn start((core, shelf, writer, gap_since): Prepared, lock: Lock) -> std::io::Result<Self> {
         let pulse = Pulse { since: clock::monotonic(), beat: AtomicU64::new(0), give_up: AtomicBool::new(false) };
         let pulse = Arc::new(pulse);
         let beats = Arc::clone(&pulse);
+        let clerk = Clerk::new(Arc::clone(&core), &*shelf.disk);
+        let clerk = std::thread::Builder::new().name("queue-receipts".into()).spawn(|| clerk.run())?;
         let work = move || {
             let _lock = lock;
             writer.run(&|| beats.beat());
+            if clerk.join().is_err() {
+                tracing::error!("the queue's receipts ended in a panic");
+            }
         };
         let thread = std::thread::Builder::new().name("queue-writer".into()).spawn(work)?;
         Ok(Self { core, shelf, pulse, thread: Some(thread), gap_since })

@@ -215,6 +215,8 @@ impl Writer {
         for (number, kept) in gone {
             if let Err(err) = self.remove(number, kept) {
                 tracing::warn!(segment = number, error = %err, "a delivered segment could not be removed; it is tried again");
+                // Also when nothing else comes.
+                self.core.lock().moved = true;
                 break;
             }
         }

@@ -11,6 +11,7 @@ use super::flaw::{Finding, Flaw};
 use super::verify::Report;
 use super::{Disk, View};
 use crate::queue::index::{Index, IndexError, Mark, Place, Sled};
+use crate::queue::receipt::RECEIPTS;
 use crate::queue::{disk, index, lock, recover, segment};
 
 /// The index of 10 GiB of events takes some 20 MB; what is larger than this is not copied.
@@ -21,7 +22,7 @@ pub(super) const ASIDE: &str = "damaged";
 
 /// Notes what else lies in the folder.
 pub(super) fn strangers(disk: &dyn Disk, report: &mut Report) -> io::Result<()> {
-    let ours = [index::FOLDER, ASIDE, lock::FILE, disk::BALLAST];
+    let ours = [index::FOLDER, ASIDE, lock::FILE, disk::BALLAST, RECEIPTS];
     let names = disk.list()?.into_iter().filter(|name| segment::number_of(name).is_none());
     for name in names.filter(|name| !ours.contains(&name.as_str())) {
         report.notes.push(format!("{name} does not belong to the queue"));

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use crate::queue::disk::{Append, Disk, Read};
+use crate::queue::disk::{Append, Disk, Overwrite, Read};
+use crate::queue::receipt::RECEIPTS;
 use crate::queue::segment::number_of;
 
 /// A segment is made or removed a few times a second at most, and opening them all takes milliseconds.
@@ -55,7 +56,10 @@ fn segments(disk: &dyn Disk) -> io::Result<Vec<String>> {
 
 fn open_all(disk: &dyn Disk, names: &[String]) -> io::Result<BTreeMap<String, Frozen>> {
     let open = |name: &String| Ok((name.clone(), Frozen::new(disk.open(name)?, u64::MAX)?));
-    names.iter().map(open).collect()
+    let mut files: BTreeMap<String, Frozen> = names.iter().map(open).collect::<io::Result<_>>()?;
+    // A queue that was only ever filled has none.
+    files.extend(disk.open(RECEIPTS).and_then(|file| Ok((RECEIPTS.to_owned(), Frozen::new(file, u64::MAX)?))).ok());
+    Ok(files)
 }
 
 impl Frozen {
@@ -97,6 +101,10 @@ impl Disk for Still {
     }
 
     fn remove(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn overwrite(&self, _name: &str) -> io::Result<Box<dyn Overwrite>> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 

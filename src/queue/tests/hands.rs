@@ -6,7 +6,11 @@ use super::sim::SimDisk;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Batch, BatchBuilder, BatchLimits, Kind, Origin, OutputId, Record, Transport};
 use crate::queue::core::{Core, Next};
+use crate::queue::disk::Disk as _;
 use crate::queue::index::Memory;
+use crate::queue::receipt::Clerk;
+use crate::queue::record::Type;
+use crate::queue::segment::{FILE_HEADER, Found, Scan, file_header, file_name};
 use crate::queue::writer::Writer;
 use crate::queue::{Config, OutputRule, Queue, Totals};
 use crate::status::{Board, Component, DropReason, Gauge};
@@ -48,11 +52,60 @@ fn what_is_delivered_while_its_write_fails_leaves_the_memory() {
     let group = core.collect(false).unwrap();
     let (number, given) = take(&core, "gw");
     core.ack(&"gw".into(), number, &given);
+    assert!(ticket.settled.try_recv().is_err(), "a kill now would leave no trace of it");
+    Clerk::new(Arc::clone(&core), &disk).step();
     assert!(ticket.settled.try_recv().is_ok(), "its sender is answered");
     core.not_durable(group);
     core.report();
     assert_eq!(core.status.counters().gauge(Gauge::MemoryBytes), 0);
     assert_eq!((totals(&core).received, totals(&core).delivered), (1, 1));
+}
+
+#[test]
+fn what_was_answered_without_a_write_is_counted_after_a_kill() {
+    for keeps_receipts in [true, false] {
+        let disk = SimDisk::new(1);
+        let (core, _writer) = open(&disk, &["gw"]);
+        let mut ticket = core.take(batch(), true).unwrap();
+        let (number, given) = take(&core, "gw");
+        core.ack(&"gw".into(), number, &given);
+        if keeps_receipts {
+            Clerk::new(Arc::clone(&core), &disk).step();
+            assert!(ticket.settled.try_recv().is_ok(), "its sender is answered");
+        }
+        for _ in 0..3 {
+            let (core, _) = open(&disk, &["gw"]);
+            let known = core.lock().ledger.0.get(&"fw".into()).map(|totals| (totals.received, totals.delivered));
+            assert_eq!(known, keeps_receipts.then_some((1, 1)));
+        }
+    }
+}
+
+#[test]
+fn a_newer_segment_whose_head_is_torn_takes_nothing_back() {
+    let disk = SimDisk::new(1);
+    let (core, mut writer) = open(&disk, &["gw"]);
+    let state = records(&disk, 1).into_iter().find(|(kind, _)| *kind == Type::State).unwrap().1;
+    drop(core.take(batch(), true).unwrap());
+    writer.step(true).unwrap();
+    // What a writer leaves that begins the next segment and is killed.
+    let head = [&file_header(2, core.appliance)[..], &state].concat();
+    disk.put(&file_name(2), head);
+    let (core, _) = open(&disk, &["gw"]);
+    assert_eq!((totals(&core).received, totals(&core).queued()), (1, 1));
+}
+
+/// The records of a segment, by kind.
+fn records(disk: &SimDisk, segment: u64) -> Vec<(Type, Vec<u8>)> {
+    let bytes = disk.files()[&file_name(segment)].clone();
+    let file = disk.open(&file_name(segment)).unwrap();
+    let (mut scan, mut records) = (Scan::new(&*file, FILE_HEADER as u64).unwrap(), Vec::new());
+    while let Some(Found::Record { at, header, .. }) = scan.next().unwrap() {
+        let at = usize::try_from(at).unwrap();
+        let end = at + usize::try_from(header.record_length()).unwrap();
+        records.push((header.kind, bytes[at..end].to_vec()));
+    }
+    records
 }
 
 #[test]

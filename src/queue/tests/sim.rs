@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::queue::disk::{Append, Disk, Read};
+use crate::queue::disk::{Append, Disk, Overwrite, Read};
 
 /// What a power cut keeps or loses as one.
 const SECTOR: usize = 512;
@@ -20,6 +20,8 @@ pub(in crate::queue) struct SimDisk(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     files: BTreeMap<String, SimFile>,
+    /// Files that are written in place, and what they held before the last write.
+    in_place: BTreeMap<String, (Vec<u8>, Vec<u8>)>,
     /// Removed, but the folder was not synced: a crash may bring them back.
     removed: BTreeMap<String, SimFile>,
     /// Renamed, but the folder was not synced: from, to, and what had that name. A crash may undo the last of them.
@@ -29,6 +31,10 @@ struct State {
     fail_one_in: u32,
     /// A planted bug: syncs that do nothing.
     lying_sync: bool,
+    /// A planted bug: writes in place that do nothing.
+    lost_overwrite: bool,
+    /// A planted bug: renames that come before the sync of what is renamed.
+    early_rename: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,8 +49,18 @@ struct SimFile {
 impl SimDisk {
     pub(in crate::queue) fn new(seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        let (files, removed, renamed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self(Arc::new(Mutex::new(State { files, removed, renamed, random, fail_one_in: 0, lying_sync: false })))
+        let state = State {
+            files: BTreeMap::new(),
+            in_place: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            renamed: Vec::new(),
+            random,
+            fail_one_in: 0,
+            lying_sync: false,
+            lost_overwrite: false,
+            early_rename: false,
+        };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     pub(in crate::queue) fn fail_one_in(&self, operations: u32) {
@@ -53,6 +69,14 @@ impl SimDisk {
 
     pub(in crate::queue) fn lie_about_syncs(&self) {
         self.0.lock().unwrap().lying_sync = true;
+    }
+
+    pub(in crate::queue) fn lose_overwrites(&self) {
+        self.0.lock().unwrap().lost_overwrite = true;
+    }
+
+    pub(in crate::queue) fn rename_before_syncs(&self) {
+        self.0.lock().unwrap().early_rename = true;
     }
 
     /// A disk of its own with the same files, all durable.
@@ -80,7 +104,15 @@ impl SimDisk {
     /// The power goes.
     pub(in crate::queue) fn crash(&self) {
         let mut state = self.0.lock().unwrap();
-        let State { files, removed, renamed, random, .. } = &mut *state;
+        let State { files, in_place, removed, renamed, random, .. } = &mut *state;
+        for (bytes, before) in in_place.values_mut() {
+            before.resize(bytes.len(), 0);
+            for (new, old) in bytes.chunks_mut(SECTOR).zip(before.chunks(SECTOR)) {
+                if random.random_bool(0.5) {
+                    new.copy_from_slice(old);
+                }
+            }
+        }
         let kept = random.random_range(0..=renamed.len());
         for (from, to, before) in renamed.drain(..).skip(kept).rev() {
             let file = files.remove(&to);
@@ -159,7 +191,9 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read>> {
-        let bytes = self.0.lock().unwrap().file(name)?.bytes.clone();
+        let mut state = self.0.lock().unwrap();
+        let in_place = state.in_place.get(name).map(|(bytes, _)| bytes.clone());
+        let bytes = in_place.map_or_else(|| Ok(state.file(name)?.bytes.clone()), io::Result::Ok)?;
         Ok(Box::new(Bytes(bytes)))
     }
 
@@ -175,7 +209,10 @@ impl Disk for SimDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         state.fails()?;
-        let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        let mut file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        if state.early_rename {
+            file.synced = 0;
+        }
         let before = state.files.insert(to.to_owned(), file);
         state.renamed.push((from.to_owned(), to.to_owned(), before));
         Ok(())
@@ -189,6 +226,11 @@ impl Disk for SimDisk {
             state.removed.insert(name.to_owned(), file);
         }
         Ok(())
+    }
+
+    fn overwrite(&self, name: &str) -> io::Result<Box<dyn Overwrite>> {
+        self.0.lock().unwrap().in_place.entry(name.to_owned()).or_default();
+        Ok(Box::new(Handle { disk: self.clone(), name: name.to_owned() }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -229,6 +271,23 @@ impl Append for Handle {
         } else if !file.poisoned && !lying {
             file.synced = file.bytes.len();
         }
+        failed
+    }
+}
+
+impl Overwrite for Handle {
+    fn overwrite(&mut self, offset: u64, new: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.0.lock().unwrap();
+        let failed = state.fails();
+        if state.lost_overwrite {
+            return Ok(());
+        }
+        let part = if failed.is_err() { state.random.random_range(0..=new.len()) } else { new.len() };
+        let (bytes, before) = state.in_place.get_mut(&self.name).unwrap();
+        before.clone_from(bytes);
+        let at = usize::try_from(offset).unwrap();
+        bytes.resize(bytes.len().max(at + new.len()), 0);
+        bytes[at..at + part].copy_from_slice(&new[..part]);
         failed
     }
 }

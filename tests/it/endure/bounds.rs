@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sapphire_edge::clock::{Timestamp, monotonic};
+use sapphire_edge::clock::{Clock, Timestamp, monotonic};
 use sapphire_edge::demo::generate::{Family, Generator};
 use sapphire_edge::quantity::Size;
+use sapphire_edge::queue::Inspection;
 use sapphire_edge::status::{Component, Count, Gauge};
 use sapphire_edge::wire::lumberjack::ack;
 
@@ -130,6 +131,11 @@ fn a_backlog_of_gigabytes_stays_within_the_bounds() {
     let events = sending.join().unwrap();
     edge.received("firewalls", events);
     edge.line(Component::Queue, "queue", |line| line.gauge(Gauge::QueuedEvents) == events);
+    // What waits may not be written yet, and goes with a kill: nobody was promised anything.
+    until("all of it lies on the disk", || {
+        let inspection = Inspection::read(&edge.folder().join("queue"), &Clock::System).ok()?;
+        (inspection.ledger.values().map(|balance| balance.queued).sum::<u64>() == events).then_some(())
+    });
     let filled = process.peak();
     println!("bounds: {} filled in {:.1?}, {} MiB at most", Size(backlog), begin.elapsed(), filled >> 20);
     assert!(filled < LOADED, "{filled} bytes resident while filling");

@@ -96,7 +96,7 @@ impl Session<'_, '_> {
         let Some(found) = tree::find(copy.get_ref(), path) else { return (self.table.span(), path.to_vec()) };
         let span = found.value.span();
         let in_list = path.iter().any(|step| matches!(step, Step::Index(_)));
-        let original = if in_list { tree::path_of(self.table.get_ref(), &span) } else { None };
+        let original = if in_list { tree::path_of(self.table.get_ref(), &span, path.len()) } else { None };
         (span, original.unwrap_or_else(|| path.to_vec()))
     }
 

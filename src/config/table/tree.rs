@@ -84,25 +84,21 @@ fn descend<'t, 'a>(table: &'t mut DeTable<'a>, path: &[Step]) -> Option<Place<'t
     Some(here)
 }
 
-/// The path to the value at exactly this place; a list keeps its numbering here while [`remove`] changes it in a copy.
-pub(in crate::config) fn path_of(table: &DeTable<'_>, span: &Range<usize>) -> Option<Path> {
-    for (key, value) in table {
-        let step = Step::Key(key.get_ref().to_string());
-        if let Some(path) = path_below(value, step, span) {
-            return Some(path);
-        }
-    }
-    None
+/// The path of so many steps to the value at exactly this place; a list keeps its numbering here while [`remove`] changes it in
+/// a copy. A list of one table stands where its table stands, so the place alone does not tell them apart.
+pub(in crate::config) fn path_of(table: &DeTable<'_>, span: &Range<usize>, steps: usize) -> Option<Path> {
+    table.iter().find_map(|(key, value)| path_below(value, Step::Key(key.get_ref().to_string()), span, steps))
 }
 
-fn path_below(value: &Spanned<DeValue<'_>>, step: Step, span: &Range<usize>) -> Option<Path> {
-    if value.span() == *span {
-        return Some(vec![step]);
+fn path_below(value: &Spanned<DeValue<'_>>, step: Step, span: &Range<usize>, steps: usize) -> Option<Path> {
+    let left = steps.checked_sub(1)?;
+    if left == 0 {
+        return (value.span() == *span).then(|| vec![step]);
     }
     let rest = match value.get_ref() {
-        DeValue::Table(table) => path_of(table, span)?,
+        DeValue::Table(table) => path_of(table, span, left)?,
         DeValue::Array(list) => {
-            list.iter().enumerate().find_map(|(at, item)| path_below(item, Step::Index(at), span))?
+            list.iter().enumerate().find_map(|(at, item)| path_below(item, Step::Index(at), span, left))?
         }
         _ => return None,
     };

@@ -10,7 +10,7 @@
 //!  6  app/                           composition and supervision; the only room that sees all
 //!  5  config/                        the settings file; gathers every room's own Config
 //!  4  web/                           the local HTTP listener
-//!  3  source/ output/                the two doors: data in, data out
+//!  3  source/ output/ host/          the two doors: data in, data out; the machine below
 //!  2  queue/                         the hearth: durable, between the doors
 //!  1  wire/ net/ status/ control/    formats; sockets and TLS; health; requests to the running program
 //!  0  event/ quantity/ secret/ clock/  the words everyone uses
@@ -23,6 +23,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod event;
+pub mod host;
 pub mod net;
 pub mod output;
 pub mod quantity;

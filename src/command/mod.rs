@@ -3,6 +3,7 @@
 //! Floor 8. Results go to standard output, everything else to standard error. Exit codes: 0 it worked, 1 it did not, 2 the
 //! command line is wrong.
 
+mod apply;
 mod check;
 mod demo;
 mod ledger;
@@ -50,6 +51,12 @@ enum Command {
     /// Changes nothing and opens no connection. Every error says file, line, column and key, what is wrong, and what to write
     /// instead.
     Check(Settings),
+
+    /// Take network, time, host name and firewall of the settings into use.
+    ///
+    /// Needs root, and runs by itself at boot and whenever the settings file changes. Closes every port that nothing in the
+    /// settings listens on. If anything is wrong, in the file or with the machine, everything stays as it was.
+    Apply(apply::Options),
 
     /// Print the JSON Schema of the settings file, for editors.
     Schema,
@@ -125,6 +132,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(settings) => run::run(&settings.config),
         Command::Check(settings) => check::check(&settings.config),
+        Command::Apply(options) => apply::apply(&options),
         Command::Schema => check::schema(),
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),

@@ -1,6 +1,6 @@
 //! File → tree → [`Config`]: gathers everything that is wrong on the way.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -13,13 +13,19 @@ use crate::output;
 use crate::source;
 
 /// A settings file is a few kilobytes; this stops a wrong path from being read into memory.
-const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = 1 << 20;
 
 /// Reads the file's text.
 pub(super) fn read_file(file: &Path) -> Result<String, ConfigError> {
+    let opened = std::fs::File::open(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+    read_text(file, opened)
+}
+
+/// Reads the text of an open file, which `file` names.
+pub(super) fn read_text(file: &Path, opened: impl Read) -> Result<String, ConfigError> {
     let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).and_then(|open| open.take(LARGEST + 1).read_to_end(&mut bytes));
-    opened.map_err(|error| ConfigError::unreadable(file, &error))?;
+    let read = opened.take(LARGEST + 1).read_to_end(&mut bytes);
+    read.map_err(|error| ConfigError::unreadable(file, &error))?;
     if bytes.len() as u64 > LARGEST {
         let what = "the file is larger than 1 MiB".to_owned();
         return Err(ConfigError::Unreadable { file: file.to_owned(), what, advice: "name the settings file" });

@@ -8,6 +8,7 @@
 //! `[[output]]` are taken apart here and each table goes to the struct of its `type` (`kind.rs`). A private derive macro for
 //! settings would do the same with much more to learn.
 
+mod foreign;
 mod kind;
 mod load;
 mod problem;
@@ -18,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use foreign::Version;
 pub use problem::{ConfigError, Problem};
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control;
+use crate::host;
 use crate::output;
 use crate::quantity::Span;
 use crate::queue;
@@ -53,6 +56,10 @@ pub struct Config {
     pub control: control::Config,
     /// What is logged.
     pub log: Log,
+    /// Addresses of the box.
+    pub network: host::Network,
+    /// Where the box gets the time.
+    pub time: host::Time,
     /// Where data enters.
     pub source: Vec<source::Config>,
     /// Where data leaves.
@@ -70,6 +77,8 @@ impl Default for Config {
             web: None,
             control: control::Config::default(),
             log: Log::default(),
+            network: host::Network::default(),
+            time: host::Time::default(),
             source: Vec::new(),
             output: Vec::new(),
         }
@@ -122,6 +131,16 @@ impl Config {
     /// When it cannot be read, or anything in it is wrong: everything that is wrong, with its place.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         load::parse(file, &load::read_file(file)?, false)
+    }
+
+    /// Reads a settings file that belongs to somebody with fewer rights than this process has, and says which version of it
+    /// that was. Opens nothing else.
+    ///
+    /// # Errors
+    /// As [`Config::load`], and when it is not a plain file with one name.
+    pub fn load_foreign(file: &Path) -> Result<(Self, Version), ConfigError> {
+        let (open, version) = foreign::open(file).map_err(|error| ConfigError::unreadable(file, &error))?;
+        Ok((load::parse(file, &load::read_text(file, open)?, false)?, version))
     }
 
     /// Reads the settings file and opens every certificate, key and folder it names.

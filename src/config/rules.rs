@@ -34,7 +34,11 @@ pub(super) fn own(config: &Config) -> Complaints {
             );
         }
     }
-    complaints.extend(config.queue.validate().into_iter().map(|(key, text)| (format!("queue.{key}"), text)));
+    for (table, problems) in
+        [("queue", config.queue.validate()), ("network", config.network.validate()), ("time", config.time.validate())]
+    {
+        complaints.extend(problems.into_iter().map(|(key, text)| (format!("{table}.{key}"), text)));
+    }
     let must_be_absolute = |key: &str, path: &Path| {
         let text = format!("{} depends on the folder the program is started in; write it from / on", path.display());
         (!path.is_absolute()).then(|| (key.to_owned(), text))
@@ -102,7 +106,7 @@ pub(super) fn same_address(
         taken.push(Place { udp: false, address: web.listen, who: "[web]".to_owned() });
     }
     for item in sources {
-        for (at, listen) in item.config.iter().flat_map(listens).enumerate() {
+        for (at, listen) in item.config.iter().flat_map(source::Config::listen).enumerate() {
             let udp = matches!(listen, Listen::Udp(_));
             let place = Place { udp, address: listen.address(), who: item.base.clone() };
             if let Some(other) = taken.iter().find(|other| clash(other, &place)) {
@@ -128,12 +132,4 @@ fn clash(one: &Place, other: &Place) -> bool {
         && first.port() != 0
         && first.is_ipv4() == second.is_ipv4()
         && same_ip
-}
-
-/// The addresses a source listens on, in the order of its settings.
-fn listens(config: &source::Config) -> &[Listen] {
-    match config {
-        source::Config::Syslog(config) => &config.listen,
-        source::Config::Lumberjack(config) => &config.listen,
-    }
 }

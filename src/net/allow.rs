@@ -18,6 +18,12 @@ impl Allow {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.is_empty() || self.0.iter().any(|network| network.contains(&address.to_canonical()))
     }
+
+    /// The networks; none means everybody.
+    #[must_use]
+    pub fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
 }
 
 impl TryFrom<Vec<String>> for Allow {

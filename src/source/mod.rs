@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::event::SourceId;
-use crate::net::{self, SocketName, Sockets};
+use crate::net::{self, Allow, Listen, SocketName, Sockets};
 use crate::queue::Intake;
 use crate::status::{Count, Gauge, Handle, Health};
 use crate::wire::syslog::Reading;
@@ -73,6 +73,24 @@ impl Config {
         match self {
             Self::Syslog(config) => config.reading(),
             Self::Lumberjack(_) => Reading::default(),
+        }
+    }
+
+    /// Where it listens, in the order of its settings.
+    #[must_use]
+    pub fn listen(&self) -> &[Listen] {
+        match self {
+            Self::Syslog(config) => &config.listen,
+            Self::Lumberjack(config) => &config.listen,
+        }
+    }
+
+    /// The networks that may send to it.
+    #[must_use]
+    pub fn allow(&self) -> &Allow {
+        match self {
+            Self::Syslog(config) => &config.allow,
+            Self::Lumberjack(config) => &config.allow,
         }
     }
 

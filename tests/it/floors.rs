@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room and floor, as the crate documentation draws them.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("main", 9),
     ("command", 8),
     ("demo", 7),
@@ -13,6 +13,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("web", 4),
     ("source", 3),
     ("output", 3),
+    ("host", 3),
     ("queue", 2),
     ("wire", 1),
     ("net", 1),

@@ -1,0 +1,62 @@
+//! `apply`: the one command that root runs.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::SETTINGS;
+use crate::config::{Config, Version};
+use crate::host::{Applied, Machine, Opening, Paper, Plan, System};
+
+/// The file may change while it is applied, and nobody else would notice. Whoever changes it faster than this goes on being
+/// told of by the path unit.
+const MOST_ROUNDS: usize = 5;
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// The settings file.
+    #[arg(long, short, value_name = "FILE", default_value = SETTINGS)]
+    config: PathBuf,
+    /// Write what would be applied below this folder, and change nothing else.
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+pub(super) fn apply(options: &Options) -> anyhow::Result<ExitCode> {
+    let (root, system): (&Path, Box<dyn System>) = match &options.root {
+        Some(root) => (root, Box::new(Paper::new(root.join("run/systemd/sapphire-edge")))),
+        None => (Path::new("/"), Box::new(Machine)),
+    };
+    for _ in 0..MOST_ROUNDS {
+        // The file belongs to the program's user.
+        let (config, version) = Config::load_foreign(&options.config)?;
+        let openings = openings(&config);
+        let plan = Plan::new(&config.network, &config.time, config.name.as_deref(), &openings);
+        let applied = plan.apply(root, system.as_ref())?;
+        tell(&applied, &openings)?;
+        if Version::of(&options.config) == Some(version) {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The ports that the settings need open.
+fn openings(config: &Config) -> Vec<Opening> {
+    let web = config.web.as_ref().and_then(|web| Opening::tcp(web.listen));
+    let sources = config.source.iter().flat_map(|source| {
+        source.listen().iter().filter_map(|listen| Opening::of(*listen, source.allow())).collect::<Vec<_>>()
+    });
+    web.into_iter().chain(sources).collect()
+}
+
+fn tell(applied: &Applied, openings: &[Opening]) -> io::Result<()> {
+    let word = |changed| if changed { "changed" } else { "as it was" };
+    let name = applied.host_name.as_deref().map(|name| format!(", host name now {name}")).unwrap_or_default();
+    let (network, time) = (word(applied.network), word(applied.time));
+    let mut out = io::stdout().lock();
+    writeln!(out, "network {network}, time {time}{name}, firewall loaded with {} ports open", openings.len())?;
+    openings.iter().try_for_each(|opening| writeln!(out, "open: {opening}"))
+}

@@ -79,6 +79,16 @@ impl DialError {
         matches!(self, Self::Tls { source, .. } if inner(source).is_some())
     }
 
+    /// Whether it is a name or a password that was refused, or is missing.
+    #[must_use]
+    pub fn is_login(&self) -> bool {
+        match self {
+            Self::ProxyRefused { status, .. } => wants_login(status),
+            Self::ProxyPassword { .. } => true,
+            _ => false,
+        }
+    }
+
     /// What failed.
     #[must_use]
     pub fn what(&self) -> String {
@@ -104,8 +114,7 @@ impl DialError {
             ),
             Self::ProxyRefused { proxy, status } => (
                 format!("the proxy {proxy} refused the connection: {status}"),
-                // tinyproxy answers a wrong password with 401.
-                if status.contains(" 407 ") || status.contains(" 401 ") {
+                if wants_login(status) {
                     "set proxy_user and proxy_password_file, or check that they are right".into()
                 } else {
                     "ask the proxy's owner to allow CONNECT to this endpoint and port".into()
@@ -132,6 +141,11 @@ impl std::fmt::Display for DialError {
 }
 
 impl std::error::Error for DialError {}
+
+/// tinyproxy answers a wrong password with 401.
+fn wants_login(status: &str) -> bool {
+    status.contains(" 407 ") || status.contains(" 401 ")
+}
 
 fn connect_words(address: SocketAddr, source: &io::Error) -> (String, String) {
     match source.kind() {

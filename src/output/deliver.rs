@@ -14,7 +14,7 @@ use super::OutputError;
 use super::feed::{Feed, Halt};
 use crate::net::{Backoff, DialError};
 use crate::queue::Reader;
-use crate::status::{Count, Gauge, Handle, Health};
+use crate::status::{Cause, Count, Gauge, Handle, Health};
 
 /// A connection that the far end closes within this time, with nothing acknowledged, did not do its work: load balancers
 /// without a machine behind them do so. Readers of Lumberjack close idle connections after 60 s.
@@ -25,17 +25,27 @@ pub(super) const BRIEF: Duration = Duration::from_secs(5);
 pub(super) struct Trouble {
     pub(super) what: String,
     pub(super) todo: String,
+    pub(super) cause: Option<Cause>,
 }
 
 impl Trouble {
     pub(super) fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { what: what.into(), todo: todo.into() }
+        Self { what: what.into(), todo: todo.into(), cause: None }
+    }
+
+    pub(super) fn because(self, cause: impl Into<Option<Cause>>) -> Self {
+        Self { cause: cause.into(), ..self }
     }
 }
 
 impl From<DialError> for Trouble {
     fn from(error: DialError) -> Self {
-        Self::new(error.what(), error.todo())
+        let cause = match &error {
+            error if error.is_tls() => Cause::Tls,
+            error if error.is_login() => Cause::Login,
+            _ => Cause::Unreachable,
+        };
+        Self::new(error.what(), error.todo()).because(cause)
     }
 }
 
@@ -274,15 +284,16 @@ fn health(lines: &[Line]) -> Health {
     let (all, count) = (lines.len(), down().count());
     if let Some(first) = down().next() {
         if count == all {
-            return Health::failed(&first.what, &first.todo);
+            return Health::failed(&first.what, &first.todo).because(first.cause);
         }
-        return Health::degraded(format!("{count} of {all} gateways cannot be used: {}", first.what), &first.todo);
+        let what = format!("{count} of {all} gateways cannot be used: {}", first.what);
+        return Health::degraded(what, &first.todo).because(first.cause);
     }
     if lines.iter().any(|line| matches!(line.state, State::Starting)) {
         return Health::Starting;
     }
     match slow().or_else(|| lines.iter().find_map(|line| line.notice.as_ref())) {
-        Some(trouble) => Health::degraded(&trouble.what, &trouble.todo),
+        Some(trouble) => Health::degraded(&trouble.what, &trouble.todo).because(trouble.cause),
         None => Health::Healthy,
     }
 }

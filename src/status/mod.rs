@@ -60,12 +60,21 @@ pub enum Health {
 impl Health {
     /// A degraded state with its words.
     pub fn degraded(what: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self::Degraded(Fault { what: what.into(), todo: todo.into(), since: Timestamp::default().to_string() })
+        Self::Degraded(Fault::new(what, todo))
     }
 
     /// A failed state with its words.
     pub fn failed(what: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self::Failed(Fault { what: what.into(), todo: todo.into(), since: Timestamp::default().to_string() })
+        Self::Failed(Fault::new(what, todo))
+    }
+
+    /// The same state with what lies behind its fault.
+    #[must_use]
+    pub fn because(mut self, cause: Option<Cause>) -> Self {
+        if let Some(fault) = self.fault_mut() {
+            fault.cause = cause;
+        }
+        self
     }
 
     /// One word for tables and metrics.
@@ -106,6 +115,29 @@ pub struct Fault {
     pub todo: String,
     /// Since when (RFC 3339); filled in by the board.
     pub since: String,
+    /// What lies behind it, where programs have to tell (an update is judged by it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+impl Fault {
+    fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self { what: what.into(), todo: todo.into(), since: Timestamp::default().to_string(), cause: None }
+    }
+}
+
+/// What keeps a far end from being used, roughly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Nobody answers, or the network is down: this may pass by itself.
+    Unreachable,
+    /// The far end was reached, and TLS or a certificate failed.
+    Tls,
+    /// A name or password was refused.
+    Login,
+    /// The far end was reached and does not speak as expected.
+    Protocol,
 }
 
 /// The shared board. Clones are the same board.

@@ -72,10 +72,10 @@ impl FarEnd for Gateways {
         let first = failed.unwrap_or_else(|| Trouble::new("there is no gateway", "name one in endpoint"));
         match count {
             0 | 1 => Err(first),
-            _ => Err(Trouble::new(
-                format!("none of the {count} gateways can be used; the first: {}", first.what),
-                first.todo,
-            )),
+            _ => {
+                let what = format!("none of the {count} gateways can be used; the first: {}", first.what);
+                Err(Trouble::new(what, first.todo).because(first.cause))
+            }
         }
     }
 

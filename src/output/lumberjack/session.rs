@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::deliver::{Ended, Report, Trouble};
 use super::super::feed::{Chunk, ChunkLimits, Feed};
 use crate::net::{Dialer, Stream};
-use crate::status::Count;
+use crate::status::{Cause, Count};
 use crate::wire::lumberjack::AckDecoder;
 
 /// How long outstanding acks are waited for when we leave: well within the default grace of 10 s.
@@ -289,10 +289,10 @@ impl<'a> Session<'a> {
     fn misunderstood(&self, what: &str) -> Ended {
         self.report.count(Count::ProtocolErrors);
         let gateway = &self.dialer.endpoint;
-        Ended::Lost(Trouble::new(
-            format!("{gateway} broke the lumberjack protocol: it sent {what}"),
-            "check that this port is a beats (lumberjack v2) input and that nothing in between alters the connection",
-        ))
+        let what = format!("{gateway} broke the lumberjack protocol: it sent {what}");
+        let todo =
+            "check that this port is a beats (lumberjack v2) input and that nothing in between alters the connection";
+        Ended::Lost(Trouble::new(what, todo).because(Cause::Protocol))
     }
 
     /// When the next clock runs out.

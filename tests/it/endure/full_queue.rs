@@ -174,9 +174,11 @@ fn a_full_queue_drops_the_oldest_where_it_should() {
     let (messages, streams, _) = stage.end();
     assert_eq!(streams.received, all);
     let came = numbers(&messages, "tcp");
-    let first = *came.first().unwrap();
-    assert!(first > 0 && streams.dropped[&DropReason::QueueFull] == first, "{first} and {streams:?}");
-    assert_eq!(came.len() as u64, all - first, "all that came later must be there");
+    let missing: Vec<u64> = (0..all).filter(|number| !came.contains(number)).collect();
+    assert_eq!(streams.dropped[&DropReason::QueueFull], missing.len() as u64, "{streams:?}");
+    // What the output had in its hands when it was dropped is delivered yet; else the oldest go first.
+    let newest = missing.last().unwrap();
+    assert!(all - newest > came.len() as u64 / 2, "{newest} is missing, one of the newest of {all}");
 }
 
 #[test]

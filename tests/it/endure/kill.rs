@@ -5,7 +5,6 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use sapphire_edge::queue::Totals;
 
 use super::agent::{Agent, Habit};
 use super::far_end::{FarEnd, keeps, one_id_each};
@@ -21,18 +20,17 @@ fn address(edge: &Appliance) -> std::net::SocketAddr {
 }
 
 #[test]
-fn killed_at_random_instants_it_keeps_all_that_was_acknowledged() {
+fn killed_at_random_instants_it_keeps_and_counts_all_that_was_acknowledged() {
     kill(wish("ENDURE_KILLS", 20), "durable_or_delivered");
 }
 
 #[test]
-fn where_only_the_disk_settles_the_ledger_knows_of_every_acknowledged_event() {
-    let (totals, acked) = kill(wish("ENDURE_KILLS", 20) / 4, "durable");
-    assert!(totals.received >= acked, "{acked} acknowledged, but {totals:?}");
+fn where_only_the_disk_settles_it_keeps_and_counts_all_that_was_acknowledged() {
+    kill(wish("ENDURE_KILLS", 20) / 4, "durable");
 }
 
-/// Kills it so often, then checks the promise; returns the ledger, and how many events were acknowledged.
-fn kill(kills: u32, settle: &str) -> (Totals, u64) {
+/// Kills it so often, then checks the promise.
+fn kill(kills: u32, settle: &str) {
     let seed = seed(&format!("kill, settle = {settle}"));
     let mut dice = StdRng::seed_from_u64(seed);
     let gateway = FarEnd::start();
@@ -74,5 +72,6 @@ fn kill(kills: u32, settle: &str) -> (Totals, u64) {
     println!("kill: ledger {totals:?}");
     assert_eq!((totals.queued(), totals.dropped.len()), (0, 0), "{totals:?}");
     assert_eq!(totals.received, totals.delivered, "{totals:?}");
-    (totals, acked)
+    // More than that if a window was taken twice: its acknowledgement was killed.
+    assert!(totals.received >= acked, "{acked} acknowledged, but {totals:?}");
 }

@@ -13,7 +13,7 @@ use super::shutdown::{self, Signals, Wish};
 use super::supervise::Supervisor;
 use super::systemd::Pulse;
 use super::{Ended, Host, reload, systemd};
-use crate::config::Config;
+use crate::config::{Config, Kept};
 use crate::status::{Component, Health};
 
 /// How often the loop goes around when nothing happens: often enough for a watchdog of a few seconds.
@@ -46,7 +46,7 @@ impl Life {
 
     /// Lives until it is told to stop or the queue is lost.
     pub(super) async fn run(mut self, stop: CancellationToken, mut signals: Signals) -> Ended {
-        self.parts.board.handle(Component::Box, "settings").set(Health::Healthy);
+        self.parts.board.handle(Component::Box, "settings").set(self.host.settings_health());
         self.start();
         let lost = loop {
             let tick = if self.settling { STARTING_TICK } else { TICK };
@@ -59,7 +59,9 @@ impl Life {
                 reason = self.hearth.lost() => break Some(reason),
                 () = sleep(tick) => {}
             }
-            self.look_around();
+            if self.look_around() {
+                self.keep_settings().await;
+            }
         };
         if let Some(reason) = &lost {
             tracing::error!(reason, "the queue is lost; the program ends");
@@ -81,12 +83,27 @@ impl Life {
         tracing::info!(name = %self.name, sources, outputs, version = env!("CARGO_PKG_VERSION"), "started");
     }
 
-    /// Once around the loop: a sign of life, and what systemd should know.
-    fn look_around(&mut self) {
+    /// The settings work: a copy is kept for a day when the file does not.
+    async fn keep_settings(&self) {
+        let Host::Process { settings, .. } = &self.host else { return };
+        let (file, config) = (settings.clone(), self.config.clone());
+        let keep = tokio::task::spawn_blocking(move || Kept::of(&file).keep(&file, &config));
+        match beating(&self.pulse, keep).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "no copy of the settings is kept"),
+            Err(error) => tracing::error!(%error, "keeping a copy of the settings panicked"),
+        }
+    }
+
+    /// Once around the loop: a sign of life, and what systemd should know. Whether all sources have just come
+    /// up, and none failed.
+    fn look_around(&mut self) -> bool {
         self.pulse.beat();
         let snapshot = self.parts.board.snapshot();
         let mut sources = snapshot.components.iter().filter(|line| line.component == Component::Source);
-        if self.settling && !sources.any(|line| line.health == Health::Starting) {
+        let is_well = !sources.clone().any(|line| matches!(line.health, Health::Failed(_)));
+        let settled = self.settling && !sources.any(|line| line.health == Health::Starting);
+        if settled {
             self.settling = false;
             self.parts.close_unused_sockets(&self.config);
             systemd::ready();
@@ -104,6 +121,7 @@ impl Life {
             systemd::status(&line);
             self.told = line;
         }
+        settled && is_well
     }
 }
 

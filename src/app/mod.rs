@@ -28,9 +28,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Config, Level};
+use crate::config::{Config, ConfigError, Level};
 use crate::net::Sockets;
-use crate::status::Board;
+use crate::status::{Board, Health};
 pub use parts::box_name;
 
 use aside::Aside;
@@ -51,11 +51,22 @@ pub enum Host {
     Process {
         /// The settings file, read again on SIGHUP.
         settings: PathBuf,
+        /// Set if the file could not be used.
+        fallback: Option<Fallback>,
         /// Called when the settings change what is logged.
         set_level: Box<dyn Fn(Level) + Send>,
     },
     /// Another program in the same process, which ends it through [`App::stopper`].
     Embedded,
+}
+
+/// An older copy of the settings is in force.
+#[derive(Debug)]
+pub struct Fallback {
+    /// The copy.
+    pub kept: PathBuf,
+    /// What is wrong with the settings file.
+    pub error: ConfigError,
 }
 
 impl fmt::Debug for Host {
@@ -64,6 +75,16 @@ impl fmt::Debug for Host {
             Self::Process { settings, .. } => write!(f, "Process({})", settings.display()),
             Self::Embedded => f.write_str("Embedded"),
         }
+    }
+}
+
+impl Host {
+    /// How the settings are that the program began with.
+    fn settings_health(&self) -> Health {
+        let Self::Process { fallback: Some(Fallback { kept, error }), .. } = self else { return Health::Healthy };
+        let copy = kept.display();
+        let what = format!("the settings file is wrong, the kept copy {copy} is in force: {}", error.headline());
+        Health::degraded(what, "mend the file and reload; `sapphire-edge check` shows all that is wrong")
     }
 }
 

@@ -4,15 +4,30 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::log;
-use crate::app::{App, Ended, Host};
-use crate::config::Config;
+use crate::app::{App, Ended, Fallback, Host};
+use crate::config::{Config, ConfigError, Kept};
 
 pub(super) fn run(settings: &Path) -> anyhow::Result<ExitCode> {
-    let config = Config::load(settings)?;
+    let (config, fallback) = load(settings)?;
     let set_level = log::start(config.log.level);
-    let app = App::build(config, Host::Process { settings: settings.to_owned(), set_level })?;
+    if let Some(fallback) = &fallback {
+        tracing::error!(error = %fallback.error, kept = %fallback.kept.display(), "the settings file is wrong; a kept copy is used");
+    }
+    let app = App::build(config, Host::Process { settings: settings.to_owned(), fallback, set_level })?;
     match app.run()? {
         Ended::Stopped | Ended::CutShort { .. } => Ok(ExitCode::SUCCESS),
         Ended::Failed(reason) => Err(anyhow::anyhow!(reason)),
+    }
+}
+
+/// The settings of the file, or else of the newest copy that can be used.
+fn load(settings: &Path) -> Result<(Config, Option<Fallback>), ConfigError> {
+    let error = match Config::load(settings) {
+        Ok(config) => return Ok((config, None)),
+        Err(error) => error,
+    };
+    match Kept::of(settings).newest(Config::load) {
+        Some((kept, config)) => Ok((config, Some(Fallback { kept, error }))),
+        None => Err(error),
     }
 }

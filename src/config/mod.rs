@@ -9,6 +9,7 @@
 //! settings would do the same with much more to learn.
 
 mod foreign;
+mod kept;
 mod kind;
 mod load;
 mod problem;
@@ -20,6 +21,7 @@ mod table;
 mod tests;
 
 pub use foreign::Version;
+pub use kept::Kept;
 pub use problem::{ConfigError, Problem};
 
 use std::path::{Path, PathBuf};
@@ -44,6 +46,9 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 pub struct Config {
     /// The box's name in events and on every page. Default: the machine's host name.
     pub name: Option<String>,
+    /// Known to the program of the next version only, which tests go back from.
+    #[cfg(feature = "next")]
+    pub trial: Option<String>,
     /// Folder of the queue, keys and all state.
     pub state_dir: PathBuf,
     /// Time allowed to stop: what is not done by then is cut. It stays in the queue.
@@ -70,6 +75,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             name: None,
+            #[cfg(feature = "next")]
+            trial: None,
             state_dir: PathBuf::from("/var/lib/sapphire-edge"),
             // Lumberjack peers acknowledge a window well within this; systemd's own stop timeout is 90 s.
             grace: Span::secs(10),

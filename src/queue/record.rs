@@ -2,15 +2,19 @@
 //!
 //! ```text
 //!  0 magic "SER1"      16 first received, µs   32 bytes stored      extra:   source name (length byte, text),
-//!  4 type              24 records              36 bytes of extra             then a checkpoint, if there is one
-//!  5 version           28 bytes before         40 CRC of payload    payload: records of a batch, or JSON of a state
+//!  4 type              24 records              36 bytes of extra             then sections (tag, length, bytes)
+//!  5 versions          28 bytes before         40 CRC of payload    payload: records of a batch, or JSON of a state
 //!  6 event kind           compression          44 CRC of 0..44 and extra
 //!  7 codec              8 batch number
 //! ```
 //!
 //! Little-endian. The header's check covers the extra part, so a scan of headers alone knows batch, source and checkpoint
-//! for certain; the payload has a check of its own. Each field is checked on reading. A newer version is refused by its
-//! number, never guessed at; this version is the first.
+//! for certain; the payload has a check of its own. Each field is checked on reading.
+//!
+//! A box may go back to its old firmware with a queue that the new one has written. So a record names two versions: the one
+//! that wrote it (high four bits) and the oldest that can read it (low four bits). A newer version adds sections and fields
+//! of the state, which older ones pass over; if it has to change more, it raises the second, and the record is refused by
+//! that number, never guessed at. This version is the first.
 
 use bytes::Bytes;
 use zstd::zstd_safe::CParameter;
@@ -22,7 +26,19 @@ use crate::event::{Batch, BatchNumber, Checkpoint, Kind, SourceId};
 pub(super) const HEADER: usize = 48;
 /// What a record begins with; a scan finds its way back by it after damage.
 pub(super) const MAGIC: [u8; 4] = *b"SER1";
-pub(super) const VERSION: u8 = 1;
+const VERSION: u8 = 1;
+/// As written: who wrote it, and who can read it.
+#[cfg(not(feature = "next"))]
+const VERSIONS: u8 = 0x11;
+#[cfg(feature = "next")]
+const VERSIONS: u8 = 0x21;
+/// Whether this program can read what was written so.
+pub(super) fn can_read(versions: u8) -> bool {
+    (1..=VERSION).contains(&(versions & 0x0f))
+}
+
+/// The section of a checkpoint.
+const CHECKPOINT: u8 = 1;
 /// No payload is larger, before or after compression: a batch closes at 1 MiB or with one message past it, and the largest
 /// message is a Lumberjack frame of at most 16 MiB by default.
 const MAX_PAYLOAD: u32 = 128 << 20;
@@ -93,7 +109,7 @@ impl Header {
         };
         let sane =
             header.raw_length <= MAX_PAYLOAD && header.stored_length <= MAX_PAYLOAD && header.extra_length <= MAX_EXTRA;
-        ([m0, m1, m2, m3] == MAGIC && version == VERSION && codec <= 1 && sane).then_some(header)
+        ([m0, m1, m2, m3] == MAGIC && can_read(version) && codec <= 1 && sane).then_some(header)
     }
 
     /// Whether header and extra part are what was written.
@@ -145,6 +161,8 @@ impl Encoder {
     /// Appends a batch's record to `to`.
     pub(super) fn batch(&mut self, number: BatchNumber, batch: &Batch, to: &mut Vec<u8>) {
         let mut extra = name(batch.source());
+        #[cfg(feature = "next")]
+        section(2, b"what the next version adds", &mut extra);
         if let Some(checkpoint) = batch.checkpoint() {
             write_checkpoint(checkpoint, &mut extra);
         }
@@ -208,7 +226,7 @@ fn write(header: &Header, extra: &[u8], payload: &[u8], to: &mut Vec<u8>) {
         at += bytes.len();
     };
     put(&MAGIC);
-    put(&[header.kind as u8, VERSION, header.event_kind, header.codec]);
+    put(&[header.kind as u8, VERSIONS, header.event_kind, header.codec]);
     put(&header.number.0.to_le_bytes());
     put(&header.first_received.0.to_le_bytes());
     for word in [header.count, header.raw_length, header.stored_length, header.extra_length, header.payload_check] {
@@ -258,11 +276,33 @@ pub(super) fn source(extra: &[u8]) -> Option<(SourceId, &[u8])> {
     Some((SourceId::from(std::str::from_utf8(text).ok()?), rest))
 }
 
+/// Appends a section: tag, length, bytes.
+fn section(tag: u8, bytes: &[u8], to: &mut Vec<u8>) {
+    to.push(tag);
+    to.extend_from_slice(&length(bytes).to_le_bytes());
+    to.extend_from_slice(bytes);
+}
+
+/// The first section with this tag; others are passed over, as a newer version may have written them.
+fn find_section(tag: u8, sections: &[u8]) -> Result<Option<&[u8]>, RecordError> {
+    let mut rest = sections;
+    while let Some((found, after)) = rest.split_first() {
+        let (size, after) = after.split_first_chunk::<4>().ok_or(RecordError::Extra)?;
+        let (bytes, after) = after.split_at_checked(u32::from_le_bytes(*size) as usize).ok_or(RecordError::Extra)?;
+        if *found == tag {
+            return Ok(Some(bytes));
+        }
+        rest = after;
+    }
+    Ok(None)
+}
+
 /// Appends a checkpoint: feed, number of changes, then key, a byte that says set or removed, and the value.
 pub(super) fn write_checkpoint(checkpoint: &Checkpoint, to: &mut Vec<u8>) {
+    let mut all = Vec::new();
     let mut text = |bytes: &[u8]| {
-        to.extend_from_slice(&length(bytes).to_le_bytes());
-        to.extend_from_slice(bytes);
+        all.extend_from_slice(&length(bytes).to_le_bytes());
+        all.extend_from_slice(bytes);
     };
     text(checkpoint.feed.as_bytes());
     text(&length_of(checkpoint.changes.len()).to_le_bytes());
@@ -276,10 +316,17 @@ pub(super) fn write_checkpoint(checkpoint: &Checkpoint, to: &mut Vec<u8>) {
             None => text(&[0]),
         }
     }
+    section(CHECKPOINT, &all, to);
+}
+
+/// The checkpoint among the sections of an extra part, if there is one.
+pub(super) fn read_checkpoint(sections: &[u8]) -> Result<Option<Checkpoint>, RecordError> {
+    let Some(section) = find_section(CHECKPOINT, sections)? else { return Ok(None) };
+    decode_checkpoint(section).map(Some).ok_or(RecordError::Extra)
 }
 
 /// Reads what [`write_checkpoint`] wrote; `None` if it is not exactly that.
-pub(super) fn read_checkpoint(from: &[u8]) -> Option<Checkpoint> {
+fn decode_checkpoint(from: &[u8]) -> Option<Checkpoint> {
     let mut rest = from;
     let mut text = || -> Option<&[u8]> {
         let (size, after) = rest.split_first_chunk::<4>()?;
@@ -345,8 +392,39 @@ mod tests {
         let stored = rest.get(extra.len()..extra.len() + header.stored_length as usize)?.to_vec();
         let batch = batch(&header, extra, stored).ok()?;
         let (_, checkpoint) = source(extra)?;
-        let batch = if checkpoint.is_empty() { batch } else { batch.with_checkpoint(read_checkpoint(checkpoint)?) };
+        let checkpoint = read_checkpoint(checkpoint).ok()?;
+        let batch = checkpoint.into_iter().fold(batch, Batch::with_checkpoint);
         Some((header, batch))
+    }
+
+    /// A record with one more section and other versions.
+    fn as_of(versions: u8, batch: &Batch) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Encoder::new().batch(BatchNumber(7), batch, &mut bytes);
+        let mut header = Header::read(bytes.first_chunk().unwrap()).unwrap();
+        let (extra, payload) = bytes[HEADER..].split_at(header.extra_length as usize);
+        let mut longer = name(batch.source());
+        section(200, b"nobody knows this one yet", &mut longer);
+        longer.extend_from_slice(&extra[name(batch.source()).len()..]);
+        section(201, b"", &mut longer);
+        header.extra_length = length(&longer);
+        let mut again = Vec::new();
+        write(&header, &longer, payload, &mut again);
+        again[5] = versions;
+        let sum = check(&[&again[..HEADER - 4], &longer]);
+        again[HEADER - 4..HEADER].copy_from_slice(&sum.to_le_bytes());
+        again
+    }
+
+    #[test]
+    fn a_newer_version_is_read_as_far_as_it_says_that_it_can_be() {
+        for with in [false, true] {
+            let batch = some_batch(b"text", with);
+            assert_eq!(read_back(&as_of(0x21, &batch)).unwrap().1, batch, "a newer one that this one can read");
+            assert_eq!(read_back(&as_of(0x11, &batch)).unwrap().1, batch);
+            assert!(read_back(&as_of(0x22, &batch)).is_none(), "one that needs the newer reader");
+            assert!(read_back(&as_of(0x10, &batch)).is_none(), "no version at all");
+        }
     }
 
     proptest! {

@@ -289,7 +289,7 @@ impl Replay<'_> {
         let Some((source, rest)) = record::source(extra) else { return };
         let (count, raw_length, first_received) = (header.count, header.raw_length, header.first_received.0);
         let place = Place { segment, at, count, raw_length, first_received, source };
-        let checkpoint = record::read_checkpoint(rest);
+        let checkpoint = record::read_checkpoint(rest).ok().flatten();
         self.changes.extend(changes_of(header.number, place, checkpoint.as_ref()));
     }
 
@@ -323,7 +323,7 @@ impl Replay<'_> {
 
     fn checkpoint(&mut self, extra: &[u8]) {
         let Some((source, rest)) = record::source(extra) else { return };
-        let Some(checkpoint) = record::read_checkpoint(rest) else { return };
+        let Ok(Some(checkpoint)) = record::read_checkpoint(rest) else { return };
         for (key, value) in checkpoint.changes {
             self.changes.push(Change::Checkpoint(checkpoint_key(source.as_str(), &checkpoint.feed, &key), value));
         }

@@ -6,7 +6,7 @@ use std::io;
 use serde::Serialize;
 
 use crate::queue::disk::Read;
-use crate::queue::record::{HEADER, MAGIC, VERSION};
+use crate::queue::record::{HEADER, MAGIC, can_read};
 use crate::queue::segment::{self, FILE_HEADER};
 
 /// A kind of damage or disagreement.
@@ -95,7 +95,9 @@ pub(super) fn no_record(file: &dyn Read, at: u64) -> io::Result<&'static str> {
     Ok(match bytes.split_first_chunk::<4>() {
         _ if read < HEADER => "a record's header is cut off",
         Some((magic, rest)) if *magic == MAGIC => match rest.get(1) {
-            Some(&VERSION) => "a record's header fails its check, or is longer than the bytes that are there",
+            Some(version) if can_read(*version) => {
+                "a record's header fails its check, or is longer than the bytes that are there"
+            }
             _ => "a record is of a version that this program does not know",
         },
         _ if bytes.iter().all(|byte| *byte == 0) => "zeros where a record should begin",

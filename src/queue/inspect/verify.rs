@@ -255,14 +255,14 @@ fn batch_fault(header: &Header, extra: &[u8], stored: Vec<u8>) -> Option<String>
         Err(why) => Some(why.to_string()),
         Ok(_) => {
             let (_, rest) = record::source(extra)?;
-            let whole = rest.is_empty() || record::read_checkpoint(rest).is_some();
+            let whole = record::read_checkpoint(rest).is_ok();
             (!whole).then(|| "its checkpoint does not decode".to_owned())
         }
     }
 }
 
 fn checkpoint_fault(extra: &[u8]) -> Option<String> {
-    let whole = record::source(extra).is_some_and(|(_, rest)| record::read_checkpoint(rest).is_some());
+    let whole = record::source(extra).is_some_and(|(_, rest)| matches!(record::read_checkpoint(rest), Ok(Some(_))));
     (!whole).then(|| "it does not decode".to_owned())
 }
 

@@ -13,6 +13,8 @@ mod bounds;
 mod clock;
 /// The gateway and its file.
 mod far_end;
+/// An update and the way back.
+mod firmware;
 /// A disk that others fill.
 mod full_disk;
 /// The queue at its `max_size`.

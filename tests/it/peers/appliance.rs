@@ -23,6 +23,14 @@ pub fn program() -> Command {
     Command::new(std::env::var_os("SAPPHIRE_EDGE").unwrap_or_else(|| env!("CARGO_BIN_EXE_sapphire-edge").into()))
 }
 
+/// The next version's program (feature `next`): what `SAPPHIRE_EDGE_NEXT` names.
+pub fn next_program() -> Command {
+    let path = std::env::var_os("SAPPHIRE_EDGE_NEXT");
+    Command::new(
+        path.expect("build with `--features next` and name the program in SAPPHIRE_EDGE_NEXT, as tests/run does"),
+    )
+}
+
 /// The table of an output to this gateway on plain TCP, that tries again soon.
 pub fn to_gateway(gateway: SocketAddr) -> String {
     format!(
@@ -71,7 +79,12 @@ impl Appliance {
 
     /// Starts it once more, in the same folder and with the settings that are there, after it ended.
     pub fn restart(&mut self) {
-        let (child, log, reader) = spawn(program().arg("run").arg("--config").arg(self.settings()));
+        self.restart_as(program());
+    }
+
+    /// As [`Appliance::restart`], as another program.
+    pub fn restart_as(&mut self, mut program: Command) {
+        let (child, log, reader) = spawn(program.arg("run").arg("--config").arg(self.settings()));
         (self.child, self.log, self.reader) = (child, log, Some(reader));
     }
 

@@ -13,6 +13,7 @@ mod dial_error;
 #[cfg(test)]
 mod dial_tests;
 mod fdstore;
+pub mod http;
 mod inherited;
 mod listen;
 mod proxy;

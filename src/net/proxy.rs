@@ -56,7 +56,7 @@ impl Proxy {
         Ok(request)
     }
 
-    async fn password(&self) -> Result<Zeroizing<String>, DialError> {
+    pub(super) async fn password(&self) -> Result<Zeroizing<String>, DialError> {
         let Some(path) = &self.password_file else { return Ok(Zeroizing::default()) };
         let failed = |source| DialError::ProxyPassword { path: path.clone(), source };
         let file = tokio::fs::File::open(path).await.map_err(failed)?;

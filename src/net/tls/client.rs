@@ -164,6 +164,11 @@ impl ClientConfig {
     }
 
     fn load(&self) -> Result<TlsConnector, TlsError> {
+        Ok(TlsConnector::from(Arc::new(self.rustls()?)))
+    }
+
+    /// Reads the files and makes the configuration, for the HTTP client, which does its handshakes itself.
+    pub(in super::super) fn rustls(&self) -> Result<rustls::ClientConfig, TlsError> {
         let provider = provider();
         let chain = match self.roots()? {
             None => None,
@@ -172,19 +177,19 @@ impl ClientConfig {
                 Some(verifier.map_err(|error| TlsError::Settings(format!("tls.ca: {error}")))?)
             }
         };
-        let rules = ServerRules { chain, pins: self.pinned_keys.clone(), provider: Arc::clone(&provider) };
+        let name = self.server_name.as_deref().and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        let rules = ServerRules { chain, pins: self.pinned_keys.clone(), name, provider: Arc::clone(&provider) };
         let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(self.min_version.versions())?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(rules));
-        let config = match (&self.cert, &self.key) {
+        match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => {
                 let identity = Identity::read(cert, key, &provider)?;
-                builder.with_client_auth_cert(identity.chain, identity.key)?
+                Ok(builder.with_client_auth_cert(identity.chain, identity.key)?)
             }
-            _ => builder.with_no_client_auth(),
-        };
-        Ok(TlsConnector::from(Arc::new(config)))
+            _ => Ok(builder.with_no_client_auth()),
+        }
     }
 
     fn stamps(&self) -> pem::Stamps {
@@ -198,6 +203,8 @@ impl ClientConfig {
 struct ServerRules {
     chain: Option<Arc<WebPkiServerVerifier>>,
     pins: Vec<KeyPin>,
+    /// The name that the settings want in the certificate, whatever was dialled.
+    name: Option<ServerName<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -222,7 +229,10 @@ impl ServerCertVerifier for ServerRules {
             }
         }
         match &self.chain {
-            Some(chain) => chain.verify_server_cert(leaf, intermediates, name, ocsp, now),
+            Some(chain) => {
+                let name = self.name.as_ref().unwrap_or(name);
+                chain.verify_server_cert(leaf, intermediates, name, ocsp, now)
+            }
             None => Ok(ServerCertVerified::assertion()),
         }
     }

@@ -10,7 +10,7 @@
 //!  6  app/                           composition and supervision; the only room that sees all
 //!  5  config/                        the settings file; gathers every room's own Config
 //!  4  web/                           the local HTTP listener
-//!  3  source/ output/ host/          the two doors: data in, data out; the machine below
+//!  3  source/ output/ host/ update/  the two doors: data in, data out; the machine below; its firmware
 //!  2  queue/                         the hearth: durable, between the doors
 //!  1  wire/ net/ status/ control/    formats; sockets and TLS; health; requests to the running program
 //!  0  event/ quantity/ secret/ clock/  the words everyone uses
@@ -31,5 +31,6 @@ pub mod queue;
 pub mod secret;
 pub mod source;
 pub mod status;
+pub mod update;
 pub mod web;
 pub mod wire;

@@ -7,10 +7,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::hearth::{Tap, Window};
-use crate::control::{Answer, Handler};
+use crate::control::{self, Answer, Handler};
 use crate::event::{ApplianceId, Batch, BatchNumber};
 use crate::output::{Encoder, Readings};
 use crate::status::{Board, Component};
+use crate::update;
 
 /// Why there is nothing to be said of the queue yet, or any more.
 const OPENING: &str = "the queue is still being opened; ask again in a moment";
@@ -29,6 +30,7 @@ pub(super) struct Answers {
     pub(super) board: Board,
     pub(super) name: Arc<str>,
     pub(super) look: Arc<OnceLock<Look>>,
+    pub(super) updates: update::Door,
 }
 
 impl Handler for Answers {
@@ -52,6 +54,10 @@ impl Handler for Answers {
         };
         // The client that asked may be gone already; nobody else wants to know.
         let _ = to.send(refused).await;
+    }
+
+    async fn update(&self, wish: control::Update, to: mpsc::Sender<Answer>) {
+        self.updates.ask(wish, to).await;
     }
 }
 

@@ -17,6 +17,7 @@ use super::systemd::{self, Age, Pulse};
 use crate::config::Config;
 use crate::control::Server;
 use crate::status::{Board, Component, Health};
+use crate::update;
 use crate::web;
 
 /// Time for the page's and the socket's last answers.
@@ -49,6 +50,13 @@ struct Control {
     name: Arc<str>,
 }
 
+/// Where the control socket has its answers from.
+#[derive(Clone, Debug)]
+struct Known {
+    look: Arc<OnceLock<Look>>,
+    updates: update::Door,
+}
+
 impl Wanted {
     fn of(config: &Config) -> Self {
         let control = Control { socket: config.control_socket(), name: parts::box_name(config) };
@@ -76,12 +84,17 @@ impl Orders {
 
 impl Aside {
     /// Starts the thread.
-    pub(super) fn start(config: &Config, board: Board, supervisor: Pulse) -> io::Result<(Self, Orders)> {
+    pub(super) fn start(
+        config: &Config,
+        board: Board,
+        supervisor: Pulse,
+        updates: update::Door,
+    ) -> io::Result<(Self, Orders)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let (wanted, follow) = watch::channel(Wanted::of(config));
         let look: Arc<OnceLock<Look>> = Arc::default();
-        let (queue, answers) = (Arc::clone(&look), Arc::clone(&look));
+        let (queue, known) = (Arc::clone(&look), Known { look: Arc::clone(&look), updates });
         let parts: Vec<(&'static str, Age)> = vec![
             ("supervisor", Box::new(move || supervisor.age())),
             ("queue writer", Box::new(move || queue.get().map_or(Duration::ZERO, |look| look.window.age()))),
@@ -93,7 +106,7 @@ impl Aside {
                 tokio::select! {
                     () = told.cancelled() => {}
                     () = systemd::feed_watchdog(parts) => {}
-                    () = run(follow, &board, &answers, &mut components) => {}
+                    () = run(follow, &board, &known, &mut components) => {}
                 }
                 components.stop(|_| true, Instant::now() + LAST_ANSWERS).await;
             });
@@ -113,19 +126,14 @@ impl Aside {
 }
 
 /// Keeps running what is wanted. Does not come back.
-async fn run(
-    mut wanted: watch::Receiver<Wanted>,
-    board: &Board,
-    look: &Arc<OnceLock<Look>>,
-    components: &mut Supervisor,
-) {
+async fn run(mut wanted: watch::Receiver<Wanted>, board: &Board, known: &Known, components: &mut Supervisor) {
     let mut running: Option<Wanted> = None;
     loop {
         let new = wanted.borrow_and_update().clone();
         let deadline = Instant::now() + LAST_ANSWERS;
         if running.as_ref().is_none_or(|old| old.control != new.control) {
             components.stop(|key| *key == key_of("control"), deadline).await;
-            start(components, board, "control", control(board.clone(), new.control.clone(), Arc::clone(look)));
+            start(components, board, "control", control(board.clone(), new.control.clone(), known.clone()));
         }
         if running.as_ref().and_then(|old| old.web.as_ref()) != new.web.as_ref() {
             components.stop(|key| *key == key_of("web"), deadline).await;
@@ -157,10 +165,15 @@ fn page(board: Board, config: web::Config) -> Factory {
     })
 }
 
-fn control(board: Board, config: Control, look: Arc<OnceLock<Look>>) -> Factory {
+fn control(board: Board, config: Control, known: Known) -> Factory {
     Box::new(move |stop| {
         let status = board.handle(Component::Box, "control");
-        let answers = Answers { board: board.clone(), name: Arc::clone(&config.name), look: Arc::clone(&look) };
+        let answers = Answers {
+            board: board.clone(),
+            name: Arc::clone(&config.name),
+            look: Arc::clone(&known.look),
+            updates: known.updates.clone(),
+        };
         let path = config.socket.clone();
         Box::pin(async move {
             let server = Server::bind(&path).await.map_err(|error| error.to_string())?;

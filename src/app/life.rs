@@ -79,6 +79,9 @@ impl Life {
             self.parts.start_source(&mut self.supervisor, source, &self.hearth);
         }
         self.parts.start_notices(&mut self.supervisor, &self.hearth);
+        if matches!(self.host, Host::Process { .. }) {
+            self.parts.start_update(&mut self.supervisor, &self.config);
+        }
         let (sources, outputs) = (self.config.source.len(), self.config.output.len());
         tracing::info!(name = %self.name, sources, outputs, version = env!("CARGO_PKG_VERSION"), "started");
     }

@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Level};
 use crate::net::Sockets;
 use crate::status::{Board, Health};
+use crate::update;
 pub use parts::box_name;
 
 use aside::Aside;
@@ -209,13 +210,15 @@ impl App {
     pub fn run(self) -> Result<Ended, AppError> {
         let Self { config, host, board, sockets, signals, stop, runtime, lock } = self;
         let pulse = Pulse::new();
-        let (aside, orders) = Aside::start(&config, board.clone(), pulse.clone()).map_err(AppError::Threads)?;
+        let (door, desk) = update::door();
+        let aside = Aside::start(&config, board.clone(), pulse.clone(), door);
+        let (aside, orders) = aside.map_err(AppError::Threads)?;
         let ended = runtime.block_on(async {
             let hearth = match Hearth::open(&config, &board).await {
                 Ok(hearth) => hearth,
                 Err(error) => return Ended::Failed(error),
             };
-            let parts = Parts::new(board, sockets);
+            let parts = Parts::new(board, sockets, desk);
             orders.look_at(parts.look(&hearth));
             Life::new(config, parts, hearth, host, orders, pulse).run(stop, signals).await
         });

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Look;
@@ -11,17 +12,27 @@ use super::hearth::Hearth;
 use super::supervise::{Factory, Key, Supervisor};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::event::Teller;
 use crate::net::Sockets;
 use crate::output::{self, Readings};
 use crate::source;
 use crate::status::{Board, Component};
+use crate::update;
 
 /// The line of what tells of drops and gaps.
 const NOTICES: &str = "notices";
 
-/// Whether a component puts events into the queue.
+/// The line of updates.
+const UPDATE: &str = "update";
+
+/// Whether a component puts events into the queue, or tells what becomes one.
 pub(super) fn takes_in(key: &Key) -> bool {
-    key.component == Component::Source || key.id == NOTICES
+    key.component == Component::Source || key.id == NOTICES || key.id == UPDATE
+}
+
+/// The key of the component that sees to updates.
+pub(super) fn update_key() -> Key {
+    Key { component: Component::Box, id: UPDATE.to_owned() }
 }
 
 /// What all components share.
@@ -30,6 +41,9 @@ pub(super) struct Parts {
     pub(super) board: Board,
     pub(super) sockets: Sockets,
     readings: Readings,
+    teller: Teller,
+    told: source::Told,
+    desk: update::Desk,
 }
 
 /// The key of a source's component.
@@ -53,8 +67,9 @@ pub fn box_name(config: &Config) -> Arc<str> {
 }
 
 impl Parts {
-    pub(super) fn new(board: Board, sockets: Sockets) -> Self {
-        Self { board, sockets, readings: Readings::default() }
+    pub(super) fn new(board: Board, sockets: Sockets, desk: update::Desk) -> Self {
+        let (teller, told) = Teller::new();
+        Self { board, sockets, readings: Readings::default(), teller, told: Arc::new(Mutex::new(told)), desk }
     }
 
     /// Tells the outputs how the events of each source are read.
@@ -93,11 +108,34 @@ impl Parts {
         let (intake, sockets, handle) = (hearth.intake(), self.sockets.clone(), status.clone());
         // The gap is told once, however often this is started again.
         let gap_since = Cell::new(hearth.gap_since());
+        let told = Arc::clone(&self.told);
         let factory: Factory = Box::new(move |stop: CancellationToken| {
             let (intake, sockets, status) = (intake.clone(), sockets.clone(), handle.clone());
             let context = source::Context { intake, stop, status, clock: Clock::System, sockets };
-            let run = source::run_notices(context, gap_since.take());
+            let run = source::run_notices(context, gap_since.take(), Arc::clone(&told));
             Box::pin(async move { run.await.map_err(|error| words(&error)) })
+        });
+        supervisor.start(key, status, factory);
+    }
+
+    /// Starts what sees to updates.
+    pub(super) fn start_update(&self, supervisor: &mut Supervisor, config: &Config) {
+        let key = update_key();
+        let status = self.board.handle(key.component, &key.id);
+        let context = update::Context {
+            folder: config.state_dir.join(UPDATE),
+            control: config.control_socket(),
+            page: config.web.as_ref().map(|web| web.listen).filter(|listen| listen.port() > 0),
+            board: self.board.clone(),
+            status: status.clone(),
+            clock: Clock::System,
+            stop: CancellationToken::new(),
+            teller: self.teller.clone(),
+            desk: self.desk.clone(),
+        };
+        let config = config.update.clone();
+        let factory: Factory = Box::new(move |stop: CancellationToken| {
+            Box::pin(update::run(config.clone(), update::Context { stop, ..context.clone() }))
         });
         supervisor.start(key, status, factory);
     }

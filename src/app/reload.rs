@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::life::{Life, beating};
-use super::parts::{output_key, source_key};
+use super::parts::{output_key, source_key, update_key};
 use super::supervise::Key;
 use super::{Host, parts, systemd};
 use crate::config::{Config, ConfigError};
@@ -20,6 +20,8 @@ struct Plan {
     gone: Vec<Key>,
     sources: Vec<source::Config>,
     outputs: Vec<output::Config>,
+    /// What sees to updates has to be started.
+    update: bool,
     /// Keys that are only looked at when the program starts.
     later: Vec<&'static str>,
 }
@@ -84,6 +86,9 @@ async fn follow(life: &mut Life, new: Config) -> Vec<&'static str> {
     for source in &plan.sources {
         life.parts.start_source(&mut life.supervisor, source, &life.hearth);
     }
+    if plan.update {
+        life.parts.start_update(&mut life.supervisor, &new);
+    }
     life.orders.follow(&new);
     if let Host::Process { set_level, .. } = &life.host
         && new.log != life.config.log
@@ -118,6 +123,11 @@ fn plan(old: &Config, new: &Config, renamed: bool) -> Plan {
     }
     plan.sources.extend(new.source.iter().filter(|source| !old.source.contains(source)).cloned());
     plan.outputs.extend(new.output.iter().filter(|output| renamed || !old.output.contains(output)).cloned());
+    // It asks the doors of the box whether they answer.
+    if old.update != new.update || old.web != new.web || old.control_socket() != new.control_socket() {
+        plan.stop.push(update_key());
+        plan.update = true;
+    }
     if old.state_dir != new.state_dir {
         plan.later.push("state_dir");
     }

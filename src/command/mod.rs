@@ -14,6 +14,7 @@ mod status;
 mod survey;
 mod table;
 mod tap;
+mod update;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -80,6 +81,10 @@ enum Command {
     /// its stored totals against them.
     Ledger(ledger::Options),
 
+    /// Show, look for and install updates of the firmware.
+    #[command(subcommand)]
+    Update(update::Command),
+
     /// Look into the queue's files, check them, take events out, mend them.
     #[command(subcommand)]
     Queue(queue::Command),
@@ -137,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),
         Command::Ledger(options) => ledger::ledger(&options),
+        Command::Update(command) => update::update(command),
         Command::Queue(command) => queue::queue(&command),
         Command::Demo(options) => demo::demo(options),
     };

@@ -87,7 +87,9 @@ impl Sheet<'_> {
         let (config, findings) = table::read::<Config>(tree, about);
         self.note("", findings);
         let mut config = config?;
-        self.note("", complaints(self.source, tree, rules::own(&config)));
+        let own = rules::own(&config);
+        let files = if open && own.is_empty() { rules::own_files(&config) } else { Vec::new() };
+        self.note("", complaints(self.source, tree, own.into_iter().chain(files).collect()));
         let clashes = rules::same_address(&config, tree, &sources).into_iter().chain(rules::same_file(&outputs));
         for (base, finding) in clashes {
             self.note(&base, vec![finding]);

@@ -35,6 +35,7 @@ use crate::output;
 use crate::quantity::Span;
 use crate::queue;
 use crate::source;
+use crate::update;
 use crate::web;
 
 /// The whole appliance, commented.
@@ -65,6 +66,8 @@ pub struct Config {
     pub network: host::Network,
     /// Where the box gets the time.
     pub time: host::Time,
+    /// Updates of the firmware.
+    pub update: update::Config,
     /// Where data enters.
     pub source: Vec<source::Config>,
     /// Where data leaves.
@@ -86,6 +89,7 @@ impl Default for Config {
             log: Log::default(),
             network: host::Network::default(),
             time: host::Time::default(),
+            update: update::Config::default(),
             source: Vec::new(),
             output: Vec::new(),
         }

@@ -34,9 +34,12 @@ pub(super) fn own(config: &Config) -> Complaints {
             );
         }
     }
-    for (table, problems) in
-        [("queue", config.queue.validate()), ("network", config.network.validate()), ("time", config.time.validate())]
-    {
+    for (table, problems) in [
+        ("queue", config.queue.validate()),
+        ("network", config.network.validate()),
+        ("time", config.time.validate()),
+        ("update", config.update.validate()),
+    ] {
         complaints.extend(problems.into_iter().map(|(key, text)| (format!("{table}.{key}"), text)));
     }
     let must_be_absolute = |key: &str, path: &Path| {
@@ -46,6 +49,11 @@ pub(super) fn own(config: &Config) -> Complaints {
     complaints.extend(must_be_absolute("state_dir", &config.state_dir));
     complaints.extend(config.control.socket.as_deref().and_then(|path| must_be_absolute("control.socket", path)));
     complaints
+}
+
+/// Opens the files that the tables of the top name.
+pub(super) fn own_files(config: &Config) -> Complaints {
+    config.update.open_files().into_iter().map(|(key, text)| (format!("update.{key}"), text)).collect()
 }
 
 /// Two tables of one list must not have the same id.

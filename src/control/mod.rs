@@ -1,4 +1,5 @@
-//! Requests to the running program over a local Unix socket: what `status`, `tap` and `ledger` ask, and later the screen and the page.
+//! Requests to the running program over a local Unix socket: what `status`, `tap`, `ledger` and `update` ask, and later the
+//! screen and the page.
 //!
 //! In: one [`Request`] as a line of JSON. Out: [`Answer`]s, a line of JSON each, until the question is answered or the client
 //! goes. Floor 1: what the answers hold is JSON that the app made, so this room knows neither status nor queue. Bounded:
@@ -45,6 +46,27 @@ pub enum Request {
     },
     /// What each source's events came to: answered once, with [`Answer::Ledger`].
     Ledger,
+    /// About updates: answered with [`Answer::Progress`] while it lasts, and [`Answer::Update`] at the end.
+    Update(Update),
+}
+
+/// What can be asked about updates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Update {
+    /// How they are.
+    Status,
+    /// Look at the manifest now.
+    Check,
+    /// Install now.
+    Install {
+        /// A file's absolute path or an HTTPS address; nothing for what the manifest offers.
+        from: Option<String>,
+        /// Also a version that is not newer.
+        allow_downgrade: bool,
+        /// Restart as soon as it is installed.
+        reboot: bool,
+    },
 }
 
 /// What is answered.
@@ -55,6 +77,10 @@ pub enum Answer {
     Status(Box<RawValue>),
     /// The totals of each source (`queue::Totals` by id) as JSON.
     Ledger(Box<RawValue>),
+    /// An `update::Status` as JSON.
+    Update(Box<RawValue>),
+    /// How far it is, in words.
+    Progress(String),
     /// One event as JSON.
     Event(Box<RawValue>),
     /// So many batches passed by while the client was too slow to take them. They are delivered all the same.

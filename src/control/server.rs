@@ -14,12 +14,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::socket::{self, Listening};
-use super::{Answer, ControlError, Request, line};
+use super::{Answer, ControlError, Request, Update, line};
 
 /// Clients at once: a screen, a page, a few people with `status` and `tap`. More wait in the kernel's backlog.
 const CLIENTS: usize = 16;
-/// A request is a word and a source's id (at most 64 bytes).
-const LONGEST_REQUEST: usize = 4 << 10;
+/// A request is a word and a source's id (at most 64 bytes), or a path (at most 4,096, twice that where it is escaped).
+const LONGEST_REQUEST: usize = 16 << 10;
 /// Time for a client to ask: it connects because it has a question.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Time for a client to take one answer; after that it is cut, so that a stopped terminal holds nothing.
@@ -39,6 +39,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Sends what comes in to `to` until that closes or the program stops. Waits while `to` is full.
     fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
+
+    /// Sees to what is wanted of updates. Answers come on `to`, also after this has returned, until it is dropped.
+    fn update(&self, wish: Update, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
 }
 
 /// The listening socket.
@@ -108,16 +111,17 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
         Err(error) => Answer::Refused(format!("this is no request: {error}")),
         Ok(Request::Status) => handler.status().map_or_else(Answer::Refused, Answer::Status),
         Ok(Request::Ledger) => handler.ledger().map_or_else(Answer::Refused, Answer::Ledger),
-        Ok(Request::Tap { source }) => return tap(read, write, source, handler).await,
+        Ok(Request::Tap { source }) => return conversation(read, write, |to| handler.tap(source, to)).await,
+        Ok(Request::Update(wish)) => return conversation(read, write, |to| handler.update(wish, to)).await,
     };
     in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await
 }
 
-async fn tap(
+/// Answers that come one after the other, until the handler has no more or the client goes.
+async fn conversation<F: Future<Output = ()>>(
     mut read: BufReader<OwnedReadHalf>,
     mut write: OwnedWriteHalf,
-    source: Option<String>,
-    handler: &impl Handler,
+    handle: impl FnOnce(mpsc::Sender<Answer>) -> F,
 ) -> Result<(), ControlError> {
     let (to, mut from) = mpsc::channel(AHEAD);
     let forward = async {
@@ -127,15 +131,18 @@ async fn tap(
         Ok(())
     };
     let mut more = [0u8; 1];
-    let (taps, forward) = (handler.tap(source, to), forward);
-    tokio::pin!(taps, forward);
+    let (handled, forward) = (handle(to), forward);
+    tokio::pin!(handled, forward);
     // The handler may end with answers still on their way; the client's going ends everything.
     tokio::select! {
-        () = &mut taps => {}
+        () = &mut handled => {}
         done = &mut forward => return done,
         _ = read.read(&mut more) => return Ok(()),
     }
-    forward.await
+    tokio::select! {
+        done = &mut forward => done,
+        _ = read.read(&mut more) => Ok(()),
+    }
 }
 
 async fn in_time<T>(limit: Duration, io: impl Future<Output = std::io::Result<T>>) -> Result<T, ControlError> {

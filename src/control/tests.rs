@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Client, ControlError, Handler, Request, Server};
+use super::{Answer, Client, ControlError, Handler, Request, Server, Update};
 
 struct Counting;
 
@@ -34,6 +34,23 @@ impl Handler for Counting {
             }
         }
     }
+
+    async fn update(&self, wish: Update, to: mpsc::Sender<Answer>) {
+        assert_eq!(wish, Update::Check);
+        later(to);
+    }
+}
+
+/// The answers go on after the handler has returned.
+#[expect(clippy::disallowed_methods, reason = "it ends with its channel")]
+fn later(to: mpsc::Sender<Answer>) {
+    tokio::spawn(async move {
+        for step in ["one", "two"] {
+            tokio::task::yield_now().await;
+            let _ = to.send(Answer::Progress(step.to_owned())).await;
+        }
+        let _ = to.send(Answer::Update(to_raw_value(&true).unwrap())).await;
+    });
 }
 
 struct Running {
@@ -116,6 +133,24 @@ async fn garbage_is_refused_in_words_and_endless_lines_are_cut() {
     assert!(refused.starts_with("{\"refused\":\"this is no request: unknown variant"), "{refused}");
     assert_eq!(ask(vec![b'x'; 1 << 16]).await.unwrap(), "");
     assert!(matches!(status(&running.path).await.unwrap(), Some(Answer::Status(_))));
+    running.stop.cancel();
+    running.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn answers_go_on_after_the_handler_has_returned() {
+    let running = start().await;
+    let mut client = Client::ask(&running.path, &Request::Update(Update::Check)).await.unwrap();
+    let mut steps = Vec::new();
+    loop {
+        match client.next().await.unwrap() {
+            Some(Answer::Progress(step)) => steps.push(step),
+            Some(Answer::Update(done)) => break assert_eq!(done.get(), "true"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(steps, ["one", "two"]);
+    assert!(client.next().await.unwrap().is_none());
     running.stop.cancel();
     running.task.await.unwrap();
 }

@@ -5,10 +5,12 @@
 
 mod batch;
 mod id;
+mod notice;
 mod origin;
 
 pub use batch::{Batch, BatchBuilder, BatchError, BatchLimits, Record, Records};
 pub use id::{ApplianceId, BatchNumber, EventIdWriter, OutputId, SourceId};
+pub use notice::{Notice, Teller};
 pub use origin::{Origin, Transport};
 
 use serde::{Deserialize, Serialize};

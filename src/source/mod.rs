@@ -13,7 +13,7 @@ mod watch;
 
 pub use error::SourceError;
 pub use lumberjack::Config as LumberjackConfig;
-pub use notice::{NOTICES, run_notices};
+pub use notice::{NOTICES, Told, run_notices};
 pub use syslog::Config as SyslogConfig;
 
 use std::collections::BTreeSet;

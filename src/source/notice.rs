@@ -1,18 +1,20 @@
-//! What the box says about itself: an event for each hole, so that the far end knows of it too.
+//! What the box says about itself: an event for each hole, so that the far end knows of it too, and one for each notice.
 //!
-//! In: the queue's ledger, looked at once a second. Out: batches of `Kind::Notice`, each with the totals it reports as its
+//! In: the queue's ledger, looked at once a second, and what other rooms tell (updates). Out: batches of `Kind::Notice`, each with the totals it reports as its
 //! checkpoint, so that every drop is told once, also after a crash. A notice names the source, the time range, the count and
 //! the reason.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Context, SourceError};
 use crate::clock::Timestamp;
-use crate::event::{Batch, BatchBuilder, BatchLimits, Checkpoint, Kind, Origin, Record, SourceId, Transport};
+use crate::event::{Batch, BatchBuilder, BatchLimits, Checkpoint, Kind, Notice, Origin, Record, SourceId, Transport};
 use crate::status::{Count, DropReason, Health};
 
 /// The source's id; the settings refuse it for others.
@@ -22,14 +24,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The feed whose checkpoint holds what was told.
 const FEED: &str = "drops";
 
-/// Tells of drops until stopped, and of the gap since `gap_since`, if there was one.
+/// What other rooms told; shared by the runs of the component, one after the other.
+pub type Told = Arc<Mutex<mpsc::Receiver<Notice>>>;
+
+/// Tells of drops and of what other rooms told until stopped, and of the gap since `gap_since`, if there was one.
 ///
 /// # Errors
 /// When what was told before cannot be read; it is tried again.
 ///
 /// # Cancel safety
 /// Dropping it loses nothing: what was not handed over is told by the next run.
-pub async fn run_notices(context: Context, gap_since: Option<Timestamp>) -> Result<(), SourceError> {
+pub async fn run_notices(context: Context, gap_since: Option<Timestamp>, heard: Told) -> Result<(), SourceError> {
     let id = SourceId::from(NOTICES);
     let (intake, reader) = (context.intake.clone(), id.clone());
     let told = tokio::task::spawn_blocking(move || intake.checkpoint(&reader, FEED)).await;
@@ -44,14 +49,26 @@ pub async fn run_notices(context: Context, gap_since: Option<Timestamp>) -> Resu
             return Ok(());
         }
     }
+    let mut heard = heard.lock().await;
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let stopped = tokio::select! {
             () = context.stop.cancelled() => true,
+            Some(notice) = heard.recv() => {
+                if submit(&context, of_notice(&id, context.clock.now(), notice)).await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
             _ = tick.tick() => false,
         };
         let now = context.clock.now();
+        while let Some(notice) = heard.try_recv().ok().filter(|_| stopped) {
+            if submit(&context, of_notice(&id, now, notice)).await.is_err() {
+                return Ok(());
+            }
+        }
         if let Some(batch) = drops(&context, &id, &mut told, since, now)
             && submit(&context, batch).await.is_err()
         {
@@ -115,8 +132,26 @@ fn gap(id: &SourceId, from: Timestamp, to: Timestamp) -> Batch {
         "event": { "kind": "event", "category": ["host"], "action": "gap", "outcome": "failure" },
         "notice": { "kind": "gap", "from": from.to_string(), "to": to.to_string() },
     });
+    single(id, to, &notice)
+}
+
+/// The event of what another room told.
+fn of_notice(id: &SourceId, at: Timestamp, notice: Notice) -> Batch {
+    let outcome = if notice.is_success { "success" } else { "failure" };
+    let mut facts = notice.facts;
+    facts.insert("kind".to_owned(), notice.action.into());
+    let event = json!({
+        "@timestamp": at.to_string(),
+        "message": notice.message,
+        "event": { "kind": "event", "category": ["host"], "action": notice.action, "outcome": outcome },
+        "notice": facts,
+    });
+    single(id, at, &event)
+}
+
+fn single(id: &SourceId, received: Timestamp, event: &serde_json::Value) -> Batch {
     let mut builder = builder(id);
-    push(&mut builder, to, &notice);
+    push(&mut builder, received, event);
     #[expect(clippy::expect_used, reason = "a record was pushed in the line above")]
     builder.seal().expect("not empty")
 }

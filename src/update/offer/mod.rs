@@ -1,0 +1,13 @@
+//! What the operator offers: a signed manifest at an HTTPS address, and the bundle that it names.
+//!
+//! In: an address, keys, the time. Out: a manifest that was checked, and a file whose size and SHA-256 are the manifest's.
+
+mod download;
+mod manifest;
+mod window;
+
+pub use window::{Day, Window};
+
+pub(super) use download::{Want, download};
+pub(super) use manifest::{LARGEST, Manifest, read_keys};
+pub(super) use window::Schedule;

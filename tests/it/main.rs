@@ -32,6 +32,8 @@ mod flow;
 mod fuzz;
 /// Gateways that misbehave.
 mod gateways;
+/// The HTTP client.
+mod http;
 /// The bounds that the settings draw.
 mod limits;
 /// Our Lumberjack output against scripted gateways.
@@ -66,3 +68,5 @@ mod syslog_receiver;
 mod tls;
 /// The tools for the queue and the ledger.
 mod tools;
+/// Updates, with the real RAUC.
+mod update;

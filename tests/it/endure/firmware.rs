@@ -44,7 +44,7 @@ fn the_old_program_goes_on_with_what_the_new_one_left() {
     stop(&mut edge);
 
     edge.write_settings(&format!("trial = \"known to the new program only\"\n{settings}"));
-    edge.restart_as(next_program());
+    edge.restart_with(next_program());
     edge.line(Component::Box, "settings", |line| line.health == Health::Healthy);
     store(&edge, "new", 2 * EACH);
     // As a rollback often begins.

@@ -79,12 +79,12 @@ impl Appliance {
 
     /// Starts it once more, in the same folder and with the settings that are there, after it ended.
     pub fn restart(&mut self) {
-        self.restart_as(program());
+        self.restart_with(program());
     }
 
-    /// As [`Appliance::restart`], as another program.
-    pub fn restart_as(&mut self, mut program: Command) {
-        let (child, log, reader) = spawn(program.arg("run").arg("--config").arg(self.settings()));
+    /// As [`Appliance::restart`], by another command line.
+    pub fn restart_with(&mut self, mut command: Command) {
+        let (child, log, reader) = spawn(command.arg("run").arg("--config").arg(self.settings()));
         (self.child, self.log, self.reader) = (child, log, Some(reader));
     }
 

@@ -53,6 +53,11 @@ impl Gateway {
         Self { tls: Some(config.build().unwrap()), ..Self::plain().await }
     }
 
+    /// Inside TLS, at an address that was used before.
+    pub async fn tls_at(address: SocketAddr, config: &ServerConfig) -> Self {
+        Self { tls: Some(config.build().unwrap()), ..Self::plain_at(address).await }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().unwrap()
     }

@@ -24,12 +24,16 @@ pub mod lumberjack;
 pub mod program;
 /// An HTTP proxy.
 pub mod proxy;
+/// RAUC on a bus of its own.
+pub mod rauc;
 /// rsyslog as sender and as receiver.
 pub mod rsyslog;
 /// Plain senders of syslog.
 pub mod sender;
 /// A gateway that serves by itself while the test does other things.
 pub mod service;
+/// A server of files.
+pub mod site;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

@@ -81,15 +81,20 @@ struct Shared {
 impl Service {
     /// On plain TCP.
     pub fn plain(manner: Manner) -> Self {
-        Self::start(None, manner)
+        Self::start(None, None, manner)
     }
 
     /// Inside TLS, with this certificate.
     pub fn tls(identity: &Identity, manner: Manner) -> Self {
-        Self::start(Some(identity.clone()), manner)
+        Self::start(None, Some(identity.clone()), manner)
     }
 
-    fn start(identity: Option<Identity>, manner: Manner) -> Self {
+    /// As [`Service::tls`], at this address.
+    pub fn tls_at(address: SocketAddr, identity: &Identity, manner: Manner) -> Self {
+        Self::start(Some(address), Some(identity.clone()), manner)
+    }
+
+    fn start(at: Option<SocketAddr>, identity: Option<Identity>, manner: Manner) -> Self {
         let shared = Arc::new(Shared { manner: Mutex::new(manner), ..Shared::default() });
         let stop = CancellationToken::new();
         let (inside, until_stopped) = (Arc::clone(&shared), stop.clone());
@@ -97,9 +102,10 @@ impl Service {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let gateway = match &identity {
-                    None => Gateway::plain().await,
-                    Some(identity) => Gateway::tls(&server(identity)).await,
+                let gateway = match (&identity, at) {
+                    (None, _) => Gateway::plain().await,
+                    (Some(identity), None) => Gateway::tls(&server(identity)).await,
+                    (Some(identity), Some(at)) => Gateway::tls_at(at, &server(identity)).await,
                 };
                 tell.send(gateway.address()).unwrap();
                 tokio::select! {

@@ -10,7 +10,8 @@
 //!  6  app/                           composition and supervision; the only room that sees all
 //!  5  config/                        the settings file; gathers every room's own Config
 //!  4  web/                           the local HTTP listener
-//!  3  source/ output/ host/ update/  the two doors: data in, data out; the machine below; its firmware
+//!  3  source/ output/                the two doors: data in, data out
+//!     host/ hw/ update/              the machine below, its lights, its firmware
 //!  2  queue/                         the hearth: durable, between the doors
 //!  1  wire/ net/ status/ control/    formats; sockets and TLS; health; requests to the running program
 //!  0  event/ quantity/ secret/ clock/  the words everyone uses
@@ -24,6 +25,7 @@ pub mod control;
 pub mod demo;
 pub mod event;
 pub mod host;
+pub mod hw;
 pub mod net;
 pub mod output;
 pub mod quantity;

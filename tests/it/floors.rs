@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room and floor, as the crate documentation draws them.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 21] = [
     ("main", 9),
     ("command", 8),
     ("demo", 7),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("output", 3),
     ("host", 3),
     ("update", 3),
+    ("hw", 3),
     ("queue", 2),
     ("wire", 1),
     ("net", 1),

@@ -1,0 +1,218 @@
+//! What the lights show: health in, on and off over time out. Pure.
+//!
+//! A technician must be able to tell the states apart from two metres and count blinks without a watch, so there is one step
+//! of 250 ms, and nothing is shorter:
+//!
+//! ```text
+//! power     steady: the box works      slow (1 s, 1 s): it starts                 dark: it does not run
+//! network   steady: a cable has link                                              dark: none has
+//! gateway   steady: every gateway ok   quick (250 ms): one has trouble            dark: none takes events
+//! fault     dark: nothing is wrong     n blinks, 1.5 s pause: see below
+//!
+//! blinks    2 no network   3 disk or queue   4 gateway   5 a source   6 the box itself (page, control socket, settings)
+//! ```
+//!
+//! Of several faults the lowest number is shown: it is the one to mend first, because it may be the cause of the others. One
+//! blink is no code: it cannot be told from a light that came on by itself. A board without a light for faults shows the
+//! codes on its power light.
+
+use crate::status::{Component, Health, Snapshot};
+
+use super::profile::Role;
+
+/// Every on and off is a multiple of this many milliseconds.
+pub(super) const STEP_MS: u64 = 250;
+/// Steps of light and of dark in a slow blink.
+const SLOW: u64 = 4;
+/// Steps of dark after the blinks of a code.
+const PAUSE: u64 = 6;
+
+/// What one light does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// Dark.
+    Off,
+    /// Lit.
+    On,
+    /// One second on, one off.
+    Slow,
+    /// As fast as can still be seen well.
+    Quick,
+    /// This many blinks, then a pause.
+    Code(Trouble),
+}
+
+/// What is wrong, by the number of blinks; the lowest is mended first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    /// No cable has link.
+    Network = 2,
+    /// The queue or its disk.
+    Queue = 3,
+    /// A gateway.
+    Gateway = 4,
+    /// A source.
+    Source = 5,
+    /// The box itself.
+    Box = 6,
+}
+
+impl Pattern {
+    /// Whether the light is on in this step; steps count from any moment on.
+    pub(super) fn is_lit(self, step: u64) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Slow => step % (2 * SLOW) < SLOW,
+            Self::Quick => step.is_multiple_of(2),
+            Self::Code(trouble) => {
+                let blinking = 2 * trouble as u64;
+                let at = step % (blinking + PAUSE);
+                at < blinking && at.is_multiple_of(2)
+            }
+        }
+    }
+}
+
+/// What there is to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mood {
+    starting: bool,
+    link: bool,
+    gateway: Pattern,
+    trouble: Option<Trouble>,
+}
+
+impl Mood {
+    /// Reads the status; `link` says whether a cable is in.
+    pub(super) fn of(snapshot: &Snapshot, link: bool) -> Self {
+        let is = |line: &Health| matches!(line, Health::Degraded(_) | Health::Failed(_));
+        let of_kind = |kind: Component| snapshot.components.iter().filter(move |line| line.component == kind);
+        let outputs = || of_kind(Component::Output).map(|line| &line.health);
+        let trouble = [
+            (!link, Trouble::Network),
+            (of_kind(Component::Queue).any(|line| is(&line.health)), Trouble::Queue),
+            (outputs().any(is), Trouble::Gateway),
+            (of_kind(Component::Source).any(|line| is(&line.health)), Trouble::Source),
+            (of_kind(Component::Box).any(|line| is(&line.health)), Trouble::Box),
+        ];
+        let gateway = if outputs().all(|health| *health == Health::Healthy) && outputs().next().is_some() {
+            Pattern::On
+        } else if outputs().any(|health| matches!(health, Health::Healthy | Health::Degraded(_))) {
+            Pattern::Quick
+        } else {
+            Pattern::Off
+        };
+        Self {
+            starting: snapshot.components.iter().any(|line| line.health == Health::Starting),
+            link,
+            gateway,
+            trouble: trouble.into_iter().find_map(|(is_so, trouble)| is_so.then_some(trouble)),
+        }
+    }
+
+    /// What the light with this role does; `speaks` says that the board has a light for faults.
+    pub(super) fn pattern(&self, role: Role, speaks: bool) -> Pattern {
+        let code = self.trouble.map(Pattern::Code);
+        match role {
+            Role::Power if self.starting => Pattern::Slow,
+            Role::Power if speaks => Pattern::On,
+            Role::Power => code.unwrap_or(Pattern::On),
+            Role::Network if self.link => Pattern::On,
+            Role::Network => Pattern::Off,
+            Role::Gateway => self.gateway,
+            Role::Fault => code.unwrap_or(Pattern::Off),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::status::Board;
+
+    fn drawn(pattern: Pattern, steps: u64) -> String {
+        (0..steps).map(|step| if pattern.is_lit(step) { '#' } else { '.' }).collect()
+    }
+
+    #[test]
+    fn patterns_are_drawn_as_they_are_seen() {
+        assert_eq!(drawn(Pattern::Off, 8), "........");
+        assert_eq!(drawn(Pattern::On, 8), "########");
+        assert_eq!(drawn(Pattern::Slow, 16), "####....####....");
+        assert_eq!(drawn(Pattern::Quick, 8), "#.#.#.#.");
+        assert_eq!(drawn(Pattern::Code(Trouble::Network), 20), "#.#.......#.#.......");
+        assert_eq!(drawn(Pattern::Code(Trouble::Queue), 12), "#.#.#.......");
+        assert_eq!(drawn(Pattern::Code(Trouble::Gateway), 14), "#.#.#.#.......");
+        assert_eq!(drawn(Pattern::Code(Trouble::Source), 16), "#.#.#.#.#.......");
+        assert_eq!(drawn(Pattern::Code(Trouble::Box), 18), "#.#.#.#.#.#.......");
+    }
+
+    #[test]
+    fn no_two_patterns_look_alike() {
+        let codes =
+            [Trouble::Network, Trouble::Queue, Trouble::Gateway, Trouble::Source, Trouble::Box].map(Pattern::Code);
+        let all = [Pattern::Off, Pattern::On, Pattern::Slow, Pattern::Quick].into_iter().chain(codes);
+        let drawings: std::collections::BTreeSet<String> = all.map(|pattern| drawn(pattern, 720)).collect();
+        assert_eq!(drawings.len(), 9);
+    }
+
+    /// A board with one of each, all well.
+    fn well() -> Board {
+        let board = Board::new(Clock::System);
+        for kind in [Component::Source, Component::Queue, Component::Output, Component::Box] {
+            board.handle(kind, "one").set(Health::Healthy);
+        }
+        board
+    }
+
+    fn shown(board: &Board, link: bool, speaks: bool) -> [Pattern; 4] {
+        let mood = Mood::of(&board.snapshot(), link);
+        [Role::Power, Role::Network, Role::Gateway, Role::Fault].map(|role| mood.pattern(role, speaks))
+    }
+
+    #[test]
+    fn a_box_that_is_well_is_steady() {
+        assert_eq!(shown(&well(), true, true), [Pattern::On, Pattern::On, Pattern::On, Pattern::Off]);
+    }
+
+    #[test]
+    fn a_start_is_seen() {
+        let board = well();
+        board.handle(Component::Source, "two").set(Health::Starting);
+        assert_eq!(shown(&board, true, true)[0], Pattern::Slow);
+        assert_eq!(shown(&board, true, false)[0], Pattern::Slow);
+    }
+
+    #[test]
+    fn every_fault_has_its_code_and_the_first_to_mend_is_shown() {
+        let board = well();
+        let kinds = [
+            (Component::Box, Trouble::Box),
+            (Component::Source, Trouble::Source),
+            (Component::Output, Trouble::Gateway),
+            (Component::Queue, Trouble::Queue),
+        ];
+        for (kind, trouble) in kinds {
+            board.handle(kind, "two").set(Health::degraded("x", "y"));
+            assert_eq!(shown(&board, true, true)[3], Pattern::Code(trouble));
+            assert_eq!(shown(&board, true, true)[0], Pattern::On, "the power light of a board that has one for faults");
+            assert_eq!(shown(&board, true, false)[0], Pattern::Code(trouble), "and of one that has none");
+        }
+        assert_eq!(shown(&board, false, true)[1..], [Pattern::Off, Pattern::Quick, Pattern::Code(Trouble::Network)]);
+    }
+
+    #[test]
+    fn the_gateways_light_tells_some_from_none() {
+        let board = well();
+        board.handle(Component::Output, "one").set(Health::failed("x", "y"));
+        assert_eq!(shown(&board, true, true)[2], Pattern::Off);
+        board.handle(Component::Output, "two").set(Health::Healthy);
+        assert_eq!(shown(&board, true, true)[2], Pattern::Quick);
+        board.remove(Component::Output, "one");
+        assert_eq!(shown(&board, true, true)[2], Pattern::On);
+        board.remove(Component::Output, "two");
+        assert_eq!(shown(&board, true, true)[2], Pattern::Off, "no gateway is set up");
+    }
+}

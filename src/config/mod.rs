@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control;
 use crate::host;
+use crate::hw;
 use crate::output;
 use crate::quantity::Span;
 use crate::queue;
@@ -58,6 +59,8 @@ pub struct Config {
     pub queue: queue::Config,
     /// The local HTTP listener for health and metrics; no table, no listener.
     pub web: Option<web::Config>,
+    /// The board and its lights; no table, no lights.
+    pub hw: Option<hw::Config>,
     /// The local socket of `status` and `tap`.
     pub control: control::Config,
     /// What is logged.
@@ -85,6 +88,7 @@ impl Default for Config {
             grace: Span::secs(10),
             queue: queue::Config::default(),
             web: None,
+            hw: None,
             control: control::Config::default(),
             log: Log::default(),
             network: host::Network::default(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Config;
 use super::kind::{Complaints, Item, Part};
 use super::table::{Finding, Step, Table, tree};
+use crate::hw;
 use crate::net::Listen;
 use crate::output;
 use crate::source;
@@ -39,6 +40,7 @@ pub(super) fn own(config: &Config) -> Complaints {
         ("network", config.network.validate()),
         ("time", config.time.validate()),
         ("update", config.update.validate()),
+        ("hw", config.hw.as_ref().map(hw::Config::validate).unwrap_or_default()),
     ] {
         complaints.extend(problems.into_iter().map(|(key, text)| (format!("{table}.{key}"), text)));
     }

@@ -57,6 +57,6 @@ fn tell(applied: &Applied, openings: &[Opening]) -> io::Result<()> {
     let name = applied.host_name.as_deref().map(|name| format!(", host name now {name}")).unwrap_or_default();
     let (network, time) = (word(applied.network), word(applied.time));
     let mut out = io::stdout().lock();
-    writeln!(out, "network {network}, time {time}{name}, firewall loaded with {} ports open", openings.len())?;
+    writeln!(out, "network {network}, time {time}{name}, firewall loaded; open ports: {}", openings.len())?;
     openings.iter().try_for_each(|opening| writeln!(out, "open: {opening}"))
 }

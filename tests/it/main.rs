@@ -40,6 +40,8 @@ mod limits;
 mod lumberjack_output;
 /// Our Lumberjack source against scripted agents.
 mod lumberjack_source;
+/// The units on a real service manager.
+mod machine;
 /// Drops and gaps become events.
 mod notices;
 /// Far ends.
@@ -70,3 +72,5 @@ mod tls;
 mod tools;
 /// Updates, with the real RAUC.
 mod update;
+/// The units as files.
+mod units;

@@ -50,7 +50,12 @@ impl Gateway {
 
     /// Inside TLS.
     pub async fn tls(config: &ServerConfig) -> Self {
-        Self { tls: Some(config.build().unwrap()), ..Self::plain().await }
+        Self::plain().await.inside_tls(config)
+    }
+
+    /// The same address, inside TLS.
+    pub fn inside_tls(self, config: &ServerConfig) -> Self {
+        Self { tls: Some(config.build().unwrap()), ..self }
     }
 
     /// Inside TLS, at an address that was used before.

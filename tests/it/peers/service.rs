@@ -84,17 +84,22 @@ impl Service {
         Self::start(None, None, manner)
     }
 
+    /// On plain TCP at this address.
+    pub fn plain_at(address: SocketAddr, manner: Manner) -> Self {
+        Self::start(Some(address), None, manner)
+    }
+
     /// Inside TLS, with this certificate.
     pub fn tls(identity: &Identity, manner: Manner) -> Self {
         Self::start(None, Some(identity.clone()), manner)
     }
 
-    /// As [`Service::tls`], at this address.
+    /// Inside TLS at this address, with this certificate.
     pub fn tls_at(address: SocketAddr, identity: &Identity, manner: Manner) -> Self {
         Self::start(Some(address), Some(identity.clone()), manner)
     }
 
-    fn start(at: Option<SocketAddr>, identity: Option<Identity>, manner: Manner) -> Self {
+    fn start(address: Option<SocketAddr>, identity: Option<Identity>, manner: Manner) -> Self {
         let shared = Arc::new(Shared { manner: Mutex::new(manner), ..Shared::default() });
         let stop = CancellationToken::new();
         let (inside, until_stopped) = (Arc::clone(&shared), stop.clone());
@@ -102,10 +107,13 @@ impl Service {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let gateway = match (&identity, at) {
-                    (None, _) => Gateway::plain().await,
-                    (Some(identity), None) => Gateway::tls(&server(identity)).await,
-                    (Some(identity), Some(at)) => Gateway::tls_at(at, &server(identity)).await,
+                let plain = match address {
+                    None => Gateway::plain().await,
+                    Some(address) => Gateway::plain_at(address).await,
+                };
+                let gateway = match &identity {
+                    None => plain,
+                    Some(identity) => plain.inside_tls(&server(identity)),
                 };
                 tell.send(gateway.address()).unwrap();
                 tokio::select! {

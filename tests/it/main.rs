@@ -70,7 +70,7 @@ mod syslog_receiver;
 mod tls;
 /// The tools for the queue and the ledger.
 mod tools;
-/// Updates, with the real RAUC.
-mod update;
 /// The units as files.
 mod units;
+/// Updates, with the real RAUC.
+mod update;

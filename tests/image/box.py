@@ -1,0 +1,93 @@
+"""What the tests share: the images under test, and a box with settings, its gateway outside."""
+
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+import unittest
+
+from disk import Disk
+from gateway import Gateway
+from machine import Machine
+
+#: Where tests/image/run has put the images.
+IMAGES = pathlib.Path(os.environ["IMAGES"])
+
+SETTINGS = """
+name = "edge-vm"
+state_dir = "/var/lib/sapphire-edge"
+
+[control]
+socket = "/run/sapphire-edge/control.sock"
+
+[web]
+listen = "127.0.0.1:9180"
+
+[time]
+# The host, which does not answer: no test asks a server outside.
+ntp = ["10.0.2.2"]
+
+[queue]
+max_size = "512MiB"
+
+[[source]]
+id = "firewalls"
+type = "syslog"
+listen = ["udp://0.0.0.0:514", "tcp://0.0.0.0:514"]
+
+[[source]]
+id = "beats"
+type = "lumberjack"
+listen = ["tcp://0.0.0.0:5044"]
+
+[[output]]
+id = "gateway"
+type = "lumberjack"
+endpoint = ["10.0.2.2:{port}"]
+backoff_max = "5s"
+[output.tls]
+ca = "/var/lib/sapphire-edge/gateway.pem"
+server_name = "gateway.test"
+"""
+
+
+class Box(unittest.TestCase):
+    """A test with a folder of its own, which is kept where the test failed."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sapphire-test-", dir=os.environ.get("IMAGE_TESTS_FOLDER")))
+
+    def tearDown(self):
+        outcome = self._outcome.result
+        if any(test is self for test, _ in outcome.failures + outcome.errors):
+            print(f"kept: {self.folder}")
+        else:
+            shutil.rmtree(self.folder)
+
+    def gateway(self):
+        gateway = Gateway(self.folder)
+        self.addCleanup(gateway.close)
+        return gateway
+
+    def box(self, image="sapphire-edge-x86_64.img", data=None, arch="x86_64", **ports):
+        machine = Machine(Disk(IMAGES / image, self.folder / "disk.img", data).path, arch, folder=self.folder, **ports)
+        self.addCleanup(machine.close)
+        return machine
+
+    def box_with(self, gateway, more="", files=None, **options):
+        """A box that takes syslog and Beats and sends to the gateway; `more` is appended to its settings."""
+        settings = SETTINGS.format(port=gateway.port) + more
+        data = {"settings.toml": settings.encode(), "gateway.pem": gateway.ca.read_bytes(), **(files or {})}
+        return self.box(data=data, tcp=(514, 5044, 22, 9180), udp=(514, 9999), **options)
+
+
+def send_udp(machine, port, messages):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for message in messages:
+            sender.sendto(message.encode(), ("127.0.0.1", machine.udp[port]))
+
+
+def send_tcp(machine, port, messages):
+    with socket.create_connection(("127.0.0.1", machine.tcp[port]), timeout=30) as sender:
+        sender.sendall("".join(f"{message}\n" for message in messages).encode())

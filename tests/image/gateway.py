@@ -134,6 +134,10 @@ class Sender:
         self.stream = self.line.makefile("rb")
         self.answered = []
 
+    def close(self):
+        self.stream.close()
+        self.line.close()
+
     def window(self, messages):
         frames = b"".join(
             b"2J" + struct.pack(">II", number, len(event)) + event

@@ -1,0 +1,59 @@
+"""The plug is pulled under load: the box boots by itself, and nothing that it has answered is lost."""
+
+import os
+import threading
+import unittest
+
+from box import Box
+from gateway import Sender
+from machine import wait_for
+
+#: tests/run --full asks for more.
+CUTS = int(os.environ.get("IMAGE_POWER_CUTS", "1"))
+
+
+class Load:
+    """Sends window after window until the line breaks; what was answered is in `answered`."""
+
+    def __init__(self, port, name):
+        self.answered, self.port, self.name = [], port, name
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        number, sender = 0, Sender(self.port)
+        try:
+            while True:
+                messages = [f"{self.name} event {number + n} " + "x" * 200 for n in range(100)]
+                sender.window(messages)
+                number += len(messages)
+                self.answered += messages
+        except (OSError, EOFError):
+            pass
+        finally:
+            sender.close()
+
+
+class Power(Box):
+    def test_a_power_cut_under_load_loses_nothing_that_was_answered(self):
+        gateway = self.gateway()
+        machine = self.box_with(gateway).start()
+        answered = []
+        for cut in range(CUTS):
+            self.assertEqual(machine.state(), "running", machine.serial())
+            # No gateway: what is answered can only be on the disk.
+            load = Load(machine.tcp[5044], f"cut {cut}")
+            wait_for("some thousand answers", lambda: len(load.answered) > 3000 + 500 * cut, 300)
+            machine.cut_power()
+            load.thread.join(60)
+            answered += load.answered
+            machine.start()
+        self.assertEqual(machine.state(), "running", machine.serial())
+        gateway.open()
+        wait_for("everything answered at the gateway", lambda: set(answered) <= gateway.messages().keys(), 300)
+        repeated = [ids for ids in gateway.messages().values() if len(ids) > 1]
+        self.assertEqual(repeated, [], "what comes twice comes under the same id")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

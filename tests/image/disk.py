@@ -87,6 +87,13 @@ class Disk:
         run("mcopy", "-o", "-i", f"{self.path}@@{first}", "-", f"::{name}", input=content)
         return content
 
+    def part(self, label, content=None):
+        """The bytes of a partition, read, or written from its start on."""
+        first, last = self.partitions()[label]
+        with self.path.open("r+b" if content else "rb") as file:
+            file.seek(first)
+            return file.write(content) if content else file.read(last - first)
+
     def boot_environment(self):
         lines = self.fat("sapphire-esp", "grubenv").decode(errors="replace").splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)

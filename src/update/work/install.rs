@@ -101,6 +101,12 @@ impl Worker {
         allow_downgrade: bool,
         to: Option<&mpsc::Sender<Answer>>,
     ) -> Result<Version, UpdateError> {
+        if let Some(pending) = self.condemned() {
+            return Err(UpdateError::Refused(format!(
+                "version {} did not work here, and the other slot is the one to go back to; restart the box first",
+                pending.version
+            )));
+        }
         let expected = match &source {
             Source::Offer(manifest, _) => Some(manifest.version.clone()),
             _ => None,

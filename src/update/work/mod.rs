@@ -183,6 +183,7 @@ impl Worker {
                     trial = None;
                     self.refresh(rauc).await?;
                     self.set_phase(Phase::Idle);
+                    self.show_restart();
                 }
             }
             let look_at = Instant::now() + LOOK;
@@ -250,7 +251,7 @@ impl Worker {
             opens + self.schedule.open_for(now).unwrap_or_default().mul_f64(random.random_range(0.0..0.5))
         };
         self.next_poll = Instant::now() + wait;
-        opens.is_zero() && self.config.manifest.is_some()
+        opens.is_zero() && self.config.manifest.is_some() && self.condemned().is_none()
     }
 
     fn set_phase(&mut self, phase: Phase) {

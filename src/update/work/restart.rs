@@ -29,6 +29,7 @@ impl Worker {
         }
         match (self.restart, self.config.reboot) {
             (Restart::Asked(by), _) => Some(by),
+            (Restart::None, _) if self.condemned().is_some() => Some(Instant::now()),
             (Restart::Missed, _) | (_, Reboot::ByHand) => None,
             (Restart::None, Reboot::AtOnce) => Some(Instant::now()),
             (Restart::None, Reboot::InWindow) => {
@@ -90,7 +91,8 @@ impl Worker {
             (Restart::None, Reboot::InWindow) if self.config.window.is_none() => "at once",
             (Restart::None, Reboot::InWindow) => "when the window is open",
         };
-        let phase = Phase::RestartDue { version: pending.version.clone(), when: when.to_owned() };
+        let version = if pending.condemned.is_some() { &pending.from_version } else { &pending.version };
+        let phase = Phase::RestartDue { version: version.clone(), when: when.to_owned() };
         self.set_phase(phase);
     }
 }

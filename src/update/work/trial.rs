@@ -64,6 +64,8 @@ impl Trial {
             Some(pending) if pending.boot == boot => {}
             Some(pending) if pending.from_bootname == bootname => worker.has_come_back(&pending)?,
             Some(pending) if pending.condemned.is_none() => return Self::of_update(worker, pending, boot, bootname),
+            // Not restarted since it was condemned.
+            Some(_) if worker.store.state.judged.as_ref() == Some(&boot) => {}
             Some(pending) => {
                 tracing::warn!(version = pending.version, "the slot was marked bad and was booted all the same");
                 worker.store.change(|state| state.pending = None)?;
@@ -186,6 +188,11 @@ impl Worker {
                 Err(error) => tracing::warn!(%error, "the state could not be kept"),
             }
         }
+    }
+
+    /// The version that runs and was marked bad: until the box has restarted, the other slot must not be touched.
+    pub(super) fn condemned(&self) -> Option<&Pending> {
+        self.store.state.pending.as_ref().filter(|pending| pending.condemned.is_some())
     }
 
     pub(super) fn picture(&self) -> Picture {

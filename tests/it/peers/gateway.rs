@@ -7,6 +7,7 @@ use sapphire_edge::net::tls::{Acceptor, ServerConfig};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
+use super::PATIENCE;
 use super::certificates::Identity;
 pub use super::lumberjack::Event;
 use super::lumberjack::{Decoder, Frame, ack};
@@ -58,9 +59,17 @@ impl Gateway {
         Self { tls: Some(config.build().unwrap()), ..self }
     }
 
-    /// Inside TLS, at an address that was used before.
+    /// Inside TLS, at an address that was used before, as soon as nobody else has it.
     pub async fn tls_at(address: SocketAddr, config: &ServerConfig) -> Self {
-        Self { tls: Some(config.build().unwrap()), ..Self::plain_at(address).await }
+        let begin = sapphire_edge::clock::monotonic();
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "{address}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        Self { tls: Some(config.build().unwrap()), listener }
     }
 
     pub fn address(&self) -> SocketAddr {

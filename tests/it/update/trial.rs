@@ -66,6 +66,14 @@ fn a_gateway_whose_tls_fails_since_the_update_sends_the_box_back_and_the_version
     until("the slot is marked bad", || machine.marks().contains(&"B bad".to_owned()).then_some(()));
     until("a restart is asked for", || machine.takes_restart().then_some(()));
     assert!(!machine.marks().contains(&"B good".to_owned()));
+    let words = refused(&update(&edge, &["install", arg(&bundle.path)]));
+    assert!(words.contains("7.0.0 did not work here, and the other slot is the one to go back to"), "{words}");
+    // Nor does a program that is started anew forget it.
+    edge.kill();
+    edge.restart_with(machine.program());
+    until("a restart is asked for", || machine.takes_restart().then_some(()));
+    let words = refused(&update(&edge, &["install", arg(&bundle.path)]));
+    assert!(words.contains("7.0.0 did not work here"), "{words}");
 
     edge.signal(Signal::SIGTERM);
     assert!(edge.wait().success());

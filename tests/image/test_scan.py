@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 from box import IMAGES, Box
-from disk import Disk, run
+from disk import TOP, Disk, run
 
 SECRETS = re.compile(
     rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----|-----BEGIN OPENSSH PRIVATE KEY-----|AKIA[0-9A-Z]{16}|"
@@ -79,6 +79,13 @@ class Scan(Box):
         wanted = {path.name for path in units.glob("*.wants/*")}
         self.assertIn("sapphire-edge.service", wanted)
         self.assertEqual([name for name in wanted if re.match(r".*getty|debug-shell|developer|ssh|telnet", name)], [])
+
+    def test_the_root_holds_just_what_the_bill_of_materials_says(self):
+        verify = [str(TOP / "image/sbom"), "verify", str(self.root), str(IMAGES / "sapphire-edge-x86_64.cdx.json")]
+        run(*verify)
+        (self.root / "usr/bin/planted").touch()
+        done = subprocess.run(verify, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, "usr/bin/planted is in the image" in done.stderr), (1, True), done.stderr)
 
     def test_the_root_is_the_one_that_the_command_line_names(self):
         line = self.disk.fat("sapphire-boot-a", "slot.cfg").decode()

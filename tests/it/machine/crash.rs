@@ -53,7 +53,7 @@ fn a_boot_that_was_marked_good_stays_up_and_tries_again() {
         stays_up_and_recovers(
             "ExecStartPre=\nExecStartPre=+touch /run/sapphire-edge/marked-good\nExecStartPre=+test -e /run/mended\n",
             "",
-        )
+        );
     });
 }
 

@@ -46,7 +46,16 @@ impl Gateway {
 
     /// On plain TCP at an address that was used before.
     pub async fn plain_at(address: SocketAddr) -> Self {
-        Self { listener: TcpListener::bind(address).await.unwrap(), tls: None }
+        let begin = sapphire_edge::clock::monotonic();
+        let listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                // Until nobody else has it.
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "{address}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        Self { tls: None, listener }
     }
 
     /// Inside TLS.
@@ -57,19 +66,6 @@ impl Gateway {
     /// The same address, inside TLS.
     pub fn inside_tls(self, config: &ServerConfig) -> Self {
         Self { tls: Some(config.build().unwrap()), ..self }
-    }
-
-    /// Inside TLS, at an address that was used before, as soon as nobody else has it.
-    pub async fn tls_at(address: SocketAddr, config: &ServerConfig) -> Self {
-        let begin = sapphire_edge::clock::monotonic();
-        let listener = loop {
-            match TcpListener::bind(address).await {
-                Ok(listener) => break listener,
-                Err(error) => assert!(begin.elapsed() < PATIENCE, "{address}: {error}"),
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
-        Self { tls: Some(config.build().unwrap()), listener }
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -1,0 +1,92 @@
+"""The operator of a fleet: an HTTPS server with a signed manifest and the bundles that it names.
+
+The manifest's format is that of src/update/offer/manifest.rs: a line with an Ed25519 signature over the JSON that follows.
+"""
+
+import base64
+import hashlib
+import http.server
+import json
+import pathlib
+import re
+import ssl
+import subprocess
+import threading
+
+
+class Operator:
+    """Serves `/<compatible>.manifest` and bundles; the box reaches it as 10.0.2.2."""
+
+    def __init__(self, folder, gateway):
+        self.folder = pathlib.Path(folder, "operator")
+        self.folder.mkdir()
+        self.key, self.public = self.folder / "key.pem", self.folder / "public.pem"
+        openssl = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True)
+        openssl("genpkey", "-algorithm", "ed25519", "-out", self.key)
+        openssl("pkey", "-in", self.key, "-pubout", "-out", self.public)
+        self.files, self.serial = {}, 0
+        operator = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                path = operator.files.get(self.path)
+                if path is None:
+                    self.send_error(404)
+                    return
+                size, first = path.stat().st_size, 0
+                asked = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+                if asked:
+                    first = int(asked[1])
+                self.send_response(206 if asked else 200)
+                if asked:
+                    self.send_header("Content-Range", f"bytes {first}-{size - 1}/{size}")
+                self.send_header("Content-Length", str(size - first))
+                self.end_headers()
+                with path.open("rb") as file:
+                    file.seek(first)
+                    while block := file.read(1 << 18):
+                        self.wfile.write(block)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(gateway.cert, gateway.key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def settings(self):
+        """The box's `[update]` table; it looks every minute, the shortest that it takes."""
+        return f"""
+[update]
+manifest = "https://10.0.2.2:{self.server.server_port}/{{compatible}}.manifest"
+keys = "/var/lib/sapphire-edge/update-keys.pem"
+check_every = "1m"
+settle = "5s"
+patience = "5m"
+[update.tls]
+ca = "/var/lib/sapphire-edge/gateway.pem"
+server_name = "gateway.test"
+"""
+
+    def offer(self, bundle, version, compatible="sapphire-edge-x86_64"):
+        bundle = pathlib.Path(bundle)
+        self.serial += 1
+        self.files[f"/{bundle.name}"] = bundle
+        body = json.dumps({
+            "serial": self.serial, "compatible": compatible, "version": version, "url": bundle.name,
+            "size": bundle.stat().st_size, "sha256": hashlib.sha256(bundle.read_bytes()).hexdigest(), "not_after": "2099-01-01T00:00:00Z",
+        }).encode()
+        text, signature = self.folder / "body", self.folder / "signature"
+        text.write_bytes(body)
+        subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", self.key, "-in", text, "-out", signature], check=True)
+        manifest = self.folder / f"{self.serial}.manifest"
+        manifest.write_bytes(b"sapphire-update-1 " + base64.b64encode(signature.read_bytes()) + b"\n" + body)
+        self.files[f"/{compatible}.manifest"] = manifest
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::SETTINGS;
-use crate::config::{Config, Version};
+use crate::config::{Config, Kept, Version};
 use crate::host::{Applied, Machine, Opening, Paper, Plan, System};
 
 /// The file may change while it is applied, and nobody else would notice. Whoever changes it faster than this goes on being
@@ -30,17 +30,29 @@ pub(super) fn apply(options: &Options) -> anyhow::Result<ExitCode> {
         None => (Path::new("/"), Box::new(Machine)),
     };
     for _ in 0..MOST_ROUNDS {
-        // The file belongs to the program's user.
-        let (config, version) = Config::load_foreign(&options.config)?;
+        let (config, version) = settings(&options.config)?;
         let openings = openings(&config);
         let plan = Plan::new(&config.network, &config.time, config.name.as_deref(), &openings);
         let applied = plan.apply(root, system.as_ref())?;
         tell(&applied, &openings)?;
-        if Version::of(&options.config) == Some(version) {
+        if Version::of(&options.config) == version {
             break;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The settings that the program uses too: of the file, or else of the newest copy that can be used. They belong to the
+/// program's user.
+fn settings(file: &Path) -> anyhow::Result<(Config, Option<Version>)> {
+    let version = Version::of(file);
+    let error = match Config::load_foreign(file) {
+        Ok((config, version)) => return Ok((config, Some(version))),
+        Err(error) => error,
+    };
+    let Some((kept, (config, _))) = Kept::of(file).newest(Config::load_foreign) else { return Err(error.into()) };
+    writeln!(io::stderr(), "{error}\n\nthe kept copy {} is applied", kept.display())?;
+    Ok((config, version))
 }
 
 /// The ports that the settings need open.

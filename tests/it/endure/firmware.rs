@@ -11,7 +11,7 @@ use sapphire_edge::status::{Component, Health};
 use super::far_end::{FarEnd, number, one_id_each};
 use super::link::Link;
 use super::{drained, to_gateway};
-use crate::peers::appliance::{Appliance, next_program, until};
+use crate::peers::appliance::{Appliance, next_program, program, until};
 
 const EACH: u64 = 500;
 const LISTEN: &str = "[[source]]\nid = \"firewalls\"\ntype = \"syslog\"\nlisten = [\"tcp://127.0.0.1:0\"]\n";
@@ -54,6 +54,10 @@ fn the_old_program_goes_on_with_what_the_new_one_left() {
     let line = edge.line(Component::Box, "settings", |line| line.health.fault().is_some());
     let what = &line.health.fault().unwrap().what;
     assert!(what.contains("kept copy") && what.contains("trial"), "{what}");
+    let apply = program().args(["apply", "--root"]).arg(edge.folder()).arg("--config").arg(edge.settings()).output();
+    let apply = apply.unwrap();
+    let told = String::from_utf8(apply.stderr).unwrap();
+    assert!(apply.status.success() && told.contains("kept copy") && told.contains("trial"), "{told}");
     store(&edge, "again", 3 * EACH);
     link.mend();
     drained(&edge);

@@ -75,7 +75,7 @@ fn all_of_it_works_where_every_other_system_call_is_deadly() {
         machine.say("systemctl reload sapphire-edge.service");
         until("the firewall is open", || machine.say("nft list ruleset").contains("dport 443 ").then_some(()));
         for listener in
-            ["udp://0.0.0.0:514", "udp://[::]:514", "tcp://0.0.0.0:514", "tls://0.0.0.0:22", "tcp://0.0.0.0:443"]
+            ["udp://0.0.0.0:514", "udp://[::]:514", "tcp://0.0.0.0:514", "tcp://0.0.0.0:22", "tcp://0.0.0.0:443"]
         {
             machine.log_line(&format!("listening listener={listener} at="));
         }

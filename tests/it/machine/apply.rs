@@ -137,7 +137,9 @@ fn changes_are_applied_by_themselves_and_mistakes_change_nothing() {
             .replace("198.18.0.2/24", "198.18.0.7/24")
             .replace("tcp://198.18.0.2:601", "tcp://0.0.0.0:601");
         machine.change_all_settings(&moved.replace("edge-test", "Edge_7"));
-        until("it has another address", || is_open("198.18.0.7".parse().unwrap(), 514).then_some(()));
+        let addresses = || machine.say("ip -o addr show dev eth0");
+        until("it has another address", || addresses().contains("198.18.0.7/").then_some(()));
+        assert!(is_open("198.18.0.7".parse().unwrap(), 514), "and is there");
         assert_eq!(machine.say("hostname").trim(), "edge-7");
         assert!(!machine.say("ip addr show eth0").contains("198.18.0.2/"));
         assert_eq!(machine.property("sapphire-edge-apply.path", "ActiveState"), "active");

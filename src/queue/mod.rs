@@ -7,7 +7,8 @@
 //! Append-only segment files are the whole truth (`segment`); sled is an index into them, rebuilt whenever it does not open
 //! or disagrees (`index`); what waits is held in memory behind one lock (`core`), and one thread owns the writing
 //! (`writer`): it makes a whole group durable with one sync. A batch that every output acknowledged before its group was due
-//! is never written. Positions are small sets of ranges (`position`), kept with the ledger's totals (`ledger`) in a state
+//! is never written; its count is noted before its sender is answered (`receipt`), so that the ledger knows of it after a
+//! kill. Positions are small sets of ranges (`position`), kept with the ledger's totals (`ledger`) in a state
 //! record at the end of each group, so that they agree with the batches whatever a power cut tears.
 //!
 //! Not promised: that nothing comes twice. A crash between a delivery and the next state record sends it again under the

@@ -100,6 +100,7 @@ fn every_file_says_who_wants_it_and_is_installed() {
         let first = content.lines().next().unwrap();
         assert!(first.starts_with("# Wanted by ") && first.contains(": "), "{}: {first}", file.display());
         assert!(installed.contains(&content), "{} is not installed", file.display());
+        assert!(!file.to_str().unwrap().contains('\\'), "{} has to be quoted everywhere", file.display());
     }
 }
 
@@ -112,11 +113,13 @@ fn an_old_service_manager_is_not_given_what_it_does_not_know() {
 
 #[test]
 fn every_unit_that_the_preset_names_can_be_enabled() {
+    let root = installed("256");
+    let units = root.path().join("usr/lib/systemd/system");
     let preset = fs::read_to_string(folder().join("50-sapphire-edge.preset")).unwrap();
     let own =
         preset.lines().filter_map(|line| line.strip_prefix("enable ")).filter(|unit| !unit.starts_with("systemd-"));
     for unit in own {
-        let unit = fs::read_to_string(folder().join(unit)).unwrap_or_else(|error| panic!("{unit}: {error}"));
+        let unit = fs::read_to_string(units.join(unit)).unwrap_or_else(|error| panic!("{unit}: {error}"));
         assert!(unit.contains("[Install]\n"), "{unit}");
     }
     assert!(preset.ends_with("disable *\n"));

@@ -15,6 +15,7 @@
 //!  2  queue/                         the hearth: durable, between the doors
 //!  1  wire/ net/ status/ control/    formats; sockets and TLS; health; requests to the running program
 //!  0  event/ quantity/ secret/ clock/  the words everyone uses
+//!     durable/                       small files that a power cut leaves whole
 //! ```
 
 pub mod app;
@@ -23,6 +24,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod durable;
 pub mod event;
 pub mod host;
 pub mod hw;

@@ -5,11 +5,13 @@
 //! whenever settings have proved to work: all listeners bound. The copies stand beside the file, in `<name>.kept`; where that
 //! folder cannot be made (a settings file in `/etc`), there are none.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Config, ConfigError, load};
+use crate::durable;
 
 /// As many as an administrator can go back by.
 const COPIES: usize = 20;
@@ -53,14 +55,8 @@ impl Kept {
         if is_kept || Config::parse(file, &text).ok().as_ref() != Some(config) {
             return Ok(());
         }
-        fs::create_dir_all(&self.folder)?;
-        let path = self.path(numbers.last().map_or(1, |last| last + 1));
-        let unfinished = path.with_extension("new");
-        let mut copy = File::create(&unfinished)?;
-        copy.write_all(text.as_bytes())?;
-        copy.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        File::open(&self.folder)?.sync_all()?;
+        DirBuilder::new().recursive(true).mode(0o750).create(&self.folder)?;
+        durable::replace(&self.path(numbers.last().map_or(1, |last| last + 1)), text.as_bytes())?;
         let old = numbers.len().saturating_sub(COPIES - 1);
         numbers.into_iter().take(old).try_for_each(|number| fs::remove_file(self.path(number)))
     }

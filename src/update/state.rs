@@ -1,12 +1,12 @@
 //! What is remembered from boot to boot, in `state.json`.
 //!
-//! Written whole beside the old one, made durable, and renamed over it. Unknown keys are passed over and missing ones have
+//! Replaced in one step (`durable`). Unknown keys are passed over and missing ones have
 //! defaults, so that older and newer firmware read each other's. A damaged file is put aside and counts as empty: the box
 //! then knows of no fall back and no serial, and every rule that RAUC and the signatures enforce still holds.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::UpdateError;
 use super::judge::Picture;
+use crate::durable;
 
 /// Versions that fell back which are kept; older ones are forgotten.
 const FELL_BACK: usize = 32;
@@ -119,20 +120,13 @@ impl Store {
         let mut state = self.state.clone();
         change(&mut state);
         if state != self.state {
-            write(&self.path, &state).map_err(|source| UpdateError::file(&self.path, source))?;
+            let text = serde_json::to_vec_pretty(&state).map_err(io::Error::from);
+            let written = text.and_then(|text| durable::replace(&self.path, &text));
+            written.map_err(|source| UpdateError::file(&self.path, source))?;
             self.state = state;
         }
         Ok(())
     }
-}
-
-fn write(path: &Path, state: &State) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    file.write_all(&serde_json::to_vec_pretty(state)?)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room and floor, as the crate documentation draws them.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("main", 9),
     ("command", 8),
     ("demo", 7),
@@ -25,6 +25,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("quantity", 0),
     ("secret", 0),
     ("clock", 0),
+    ("durable", 0),
     ("lib", 10),
 ];
 

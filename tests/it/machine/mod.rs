@@ -154,6 +154,11 @@ impl Machine {
         out.into_owned()
     }
 
+    /// What was logged since it began; nothing while it has no journal yet.
+    fn journal(&self) -> String {
+        String::from_utf8_lossy(&self.run("journalctl --no-pager --boot --output cat").stdout).into_owned()
+    }
+
     /// The value of a unit's property.
     fn property(&self, unit: &str, property: &str) -> String {
         self.say(&format!("systemctl show --value --property {property} {unit}")).trim().to_owned()
@@ -179,7 +184,7 @@ impl Machine {
 
     /// Waits for a line of the log that holds this.
     fn log_line(&self, part: &str) {
-        let found = || self.say("journalctl --no-pager --boot --output cat").contains(part).then_some(());
+        let found = || self.journal().contains(part).then_some(());
         until(part, found);
     }
 

@@ -1,5 +1,5 @@
 //! A thread and a small runtime for what must answer when the data path does not: the page, the control socket,
-//! the lights, the watchdog.
+//! the watchdog.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,6 @@ use super::supervise::{Factory, Key, Supervisor};
 use super::systemd::{self, Age, Pulse};
 use crate::config::Config;
 use crate::control::Server;
-use crate::hw;
 use crate::status::{Board, Component, Health};
 use crate::update;
 use crate::web;
@@ -42,7 +41,6 @@ pub(super) struct Orders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     web: Option<web::Config>,
-    hw: Option<hw::Config>,
     control: Control,
 }
 
@@ -63,7 +61,7 @@ struct Known {
 impl Wanted {
     fn of(config: &Config) -> Self {
         let control = Control { socket: config.control_socket(), name: parts::box_name(config) };
-        Self { web: config.web.clone(), hw: config.hw.clone(), control }
+        Self { web: config.web.clone(), control }
     }
 }
 
@@ -145,13 +143,6 @@ async fn run(mut wanted: watch::Receiver<Wanted>, board: &Board, known: &Known, 
                 None => board.remove(Component::Box, "web"),
             }
         }
-        if running.as_ref().and_then(|old| old.hw.as_ref()) != new.hw.as_ref() {
-            components.stop(|key| *key == key_of("lights"), deadline).await;
-            match &new.hw {
-                Some(config) => start(components, board, "lights", lights(board.clone(), config.clone())),
-                None => board.remove(Component::Box, "lights"),
-            }
-        }
         running = Some(new);
         if wanted.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -171,13 +162,6 @@ fn page(board: Board, config: web::Config) -> Factory {
     Box::new(move |stop| {
         let status = board.handle(Component::Box, "web");
         let run = web::run(config.clone(), board.clone(), status, stop, |_| {});
-        Box::pin(async move { run.await.map_err(|error| error.to_string()) })
-    })
-}
-
-fn lights(board: Board, config: hw::Config) -> Factory {
-    Box::new(move |stop| {
-        let run = hw::run(config.clone(), board.clone(), board.handle(Component::Box, "lights"), stop);
         Box::pin(async move { run.await.map_err(|error| error.to_string()) })
     })
 }

@@ -44,7 +44,7 @@ pub(super) fn apply(options: &Options) -> anyhow::Result<ExitCode> {
 
 /// The settings that the program uses too: of the file, or else of the newest copy that can be used. They belong to the
 /// program's user.
-fn settings(file: &Path) -> anyhow::Result<(Config, Option<Version>)> {
+pub(super) fn settings(file: &Path) -> anyhow::Result<(Config, Option<Version>)> {
     let version = Version::of(file);
     let error = match Config::load_foreign(file) {
         Ok((config, version)) => return Ok((config, Some(version))),

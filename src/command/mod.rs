@@ -7,6 +7,7 @@ mod apply;
 mod check;
 mod demo;
 mod ledger;
+mod lights;
 mod log;
 mod queue;
 mod run;
@@ -58,6 +59,12 @@ enum Command {
     /// Needs root, and runs by itself at boot and whenever the settings file changes. Closes every port that nothing in the
     /// settings listens on. If anything is wrong, in the file or with the machine, everything stays as it was.
     Apply(apply::Options),
+
+    /// Show on the board's lights how the running appliance is, until told to stop.
+    ///
+    /// A process of its own, so that a program that hangs or has ended is a fault that the lights show. Follows the settings
+    /// file; without [hw] it leaves the lights alone. Needs write access to /sys/class/leds, and to the control socket.
+    Lights(lights::Options),
 
     /// Print the JSON Schema of the settings file, for editors.
     Schema,
@@ -138,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Run(settings) => run::run(&settings.config),
         Command::Check(settings) => check::check(&settings.config),
         Command::Apply(options) => apply::apply(&options),
+        Command::Lights(options) => lights::lights(&options),
         Command::Schema => check::schema(),
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),

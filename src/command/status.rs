@@ -51,7 +51,7 @@ pub(super) fn status(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn ask(socket: &Path) -> anyhow::Result<Snapshot> {
+pub(super) async fn ask(socket: &Path) -> anyhow::Result<Snapshot> {
     match Client::ask(socket, &Request::Status).await?.next().await? {
         Some(Answer::Status(snapshot)) => Ok(serde_json::from_str(snapshot.get())?),
         Some(Answer::Refused(why)) => anyhow::bail!(why),

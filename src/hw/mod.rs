@@ -1,11 +1,14 @@
 //! The board under the box: which one it is, and its lights.
 //!
-//! In: the status board's snapshots, the cards' link. Out: lights on and off, in words that `pattern.rs` defines. Floor 3.
+//! In: snapshots of the program's status, the cards' link. Out: lights on and off, in words that `pattern.rs` defines. Floor 3.
 //! Nobody calls the lights: they read what every room says of itself, so that they and the page cannot disagree.
 //!
+//! They run in a process of their own: it may write to the board and speak to nobody, the collector the other way round, and
+//! a collector that hangs or has ended is a fault that the lights show.
+//!
 //! What a board has stands in `hw/<board>/profile.toml`; another board needs a profile and no code. A light that cannot be
-//! driven is a fault in the status, and the others go on. Lights stay as they were when the program is killed; the kernel
-//! or the board's firmware may drive them then.
+//! driven is logged and shown as trouble of the box, and the others go on. Lights stay as they were when their process is killed; the
+//! kernel or the board's firmware may drive them then.
 //!
 //! Not supported: brightness and mixed colours. A light is on or off, in the one colour that its profile gives it.
 
@@ -21,10 +24,10 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::status::{Board, Handle, Health};
+use crate::status::Snapshot;
 use board::{AUTO, Machine};
 use led::{LedError, Pin};
 use pattern::{Mood, STEP_MS};
@@ -32,6 +35,12 @@ use profile::{Arch, Role};
 
 /// The status is read every this many steps, once a second.
 const LOOK_STEPS: u64 = 1_000 / STEP_MS;
+/// The program answers within milliseconds; when it is this late it is taken as silent for once.
+const LONGEST_ANSWER: Duration = Duration::from_millis(STEP_MS);
+/// Looks without an answer before the program counts as ended: a restart takes a few seconds...
+const RESTART_LOOKS: u32 = 10;
+/// ...and a start with a long queue whose index is made anew a minute (`TimeoutStartSec=` of its unit allows three).
+const START_LOOKS: u32 = 180;
 
 /// The `[hw]` table of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -74,21 +83,25 @@ pub struct UnknownBoard {
     board: String,
 }
 
-/// Drives the board's lights until told to stop, then leaves them dark.
+/// Drives the board's lights until told to stop, then leaves them dark. `ask` is called once a second; `None` means that the
+/// program does not answer.
 ///
 /// # Errors
 /// When the settings name a board that is not known.
 ///
 /// # Cancel safety
 /// Safe; the lights stay as they are then.
-pub async fn run(config: Config, board: Board, status: Handle, stop: CancellationToken) -> Result<(), UnknownBoard> {
+pub async fn run(
+    config: &Config,
+    ask: impl AsyncFn() -> Option<Snapshot>,
+    stop: CancellationToken,
+) -> Result<(), UnknownBoard> {
     let sys = Path::new("/sys");
     let Some(profile) = board::choose(&config.board, &Machine::read(sys), Arch::HERE) else {
-        status.set(Health::failed(format!("the board {:?} is not known", config.board), "correct board in [hw]"));
-        return Err(UnknownBoard { board: config.board });
+        return Err(UnknownBoard { board: config.board.clone() });
     };
     tracing::info!(board = profile.board, lights = profile.leds.len(), "the board is known");
-    Panel::open(sys, &profile, &status).show(sys, &board, &status, stop).await;
+    Panel::open(sys, &profile).show(sys, ask, stop).await;
     Ok(())
 }
 
@@ -105,25 +118,26 @@ struct Panel {
     lights: Vec<Light>,
     /// There is a light for faults.
     speaks: bool,
+    /// A light is missing.
+    broken: bool,
 }
 
 impl Panel {
-    /// Takes every light that can be taken; the status says which could not.
-    fn open(sys: &Path, profile: &Profile, status: &Handle) -> Self {
+    /// Takes every light that can be taken; the log says which could not.
+    fn open(sys: &Path, profile: &Profile) -> Self {
         let mut lights = Vec::new();
-        let mut failed = None;
         for led in &profile.leds {
             match led::open(sys, led) {
                 Ok(pin) => lights.push(Light { role: led.role, pin, lit: Some(false) }),
-                Err(error) => failed = Some(error),
+                Err(error) => complain(&error),
             }
         }
-        status.set(failed.map_or(Health::Healthy, |error| trouble(&error)));
         let speaks = lights.iter().any(|light| light.role == Role::Fault);
-        Self { lights, speaks }
+        let broken = lights.len() < profile.leds.len();
+        Self { lights, speaks, broken }
     }
 
-    async fn show(mut self, sys: &Path, board: &Board, status: &Handle, stop: CancellationToken) {
+    async fn show(mut self, sys: &Path, ask: impl AsyncFn() -> Option<Snapshot>, stop: CancellationToken) {
         if self.lights.is_empty() {
             stop.cancelled().await;
             return;
@@ -131,7 +145,7 @@ impl Panel {
         let mut steps = interval(Duration::from_millis(STEP_MS));
         // After a pause of the whole machine the blinking goes on where it was; nobody counts what was missed.
         steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut mood = Mood::of(&board.snapshot(), has_link(sys));
+        let mut seen = Seen::default();
         let mut step: u64 = 0;
         loop {
             tokio::select! {
@@ -139,9 +153,11 @@ impl Panel {
                 () = stop.cancelled() => break,
             }
             if step.is_multiple_of(LOOK_STEPS) {
-                mood = Mood::of(&board.snapshot(), has_link(sys));
+                // An answer takes a moment; a program that hangs must not hold the blinking up for long.
+                let answer = timeout(LONGEST_ANSWER, ask()).await.unwrap_or_default();
+                seen.look(answer, has_link(sys), self.broken);
             }
-            self.step(&mood, step, status);
+            self.step(&seen.mood, step);
             step = step.wrapping_add(1);
         }
         for light in &mut self.lights {
@@ -150,10 +166,9 @@ impl Panel {
         }
     }
 
-    fn step(&mut self, mood: &Mood, step: u64, status: &Handle) {
-        let speaks = self.speaks;
+    fn step(&mut self, mood: &Mood, step: u64) {
         for light in &mut self.lights {
-            let lit = mood.pattern(light.role, speaks).is_lit(step);
+            let lit = mood.pattern(light.role, self.speaks).is_lit(step);
             if light.lit == Some(lit) {
                 continue;
             }
@@ -161,7 +176,10 @@ impl Panel {
             light.lit = match set {
                 Ok(()) => Some(lit),
                 Err(error) => {
-                    status.set(trouble(&error));
+                    // Once, not four times a second.
+                    if light.lit.is_some() {
+                        complain(&error);
+                    }
                     None
                 }
             };
@@ -169,11 +187,35 @@ impl Panel {
     }
 }
 
-fn trouble(error: &LedError) -> Health {
-    Health::degraded(
-        format!("a light of the board does not work: {error}"),
-        "check board in [hw]; the box works without",
-    )
+/// What the program last said, and how long ago.
+struct Seen {
+    mood: Mood,
+    silent: u32,
+    spoke: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { mood: Mood::starting(), silent: 0, spoke: false }
+    }
+}
+
+impl Seen {
+    fn look(&mut self, answer: Option<Snapshot>, link: bool, broken: bool) {
+        if let Some(snapshot) = answer {
+            self.mood = Mood::of(&snapshot, link, broken);
+            (self.silent, self.spoke) = (0, true);
+            return;
+        }
+        self.silent = self.silent.saturating_add(1);
+        if self.silent > if self.spoke { RESTART_LOOKS } else { START_LOOKS } {
+            self.mood = Mood::silent(link);
+        }
+    }
+}
+
+fn complain(error: &LedError) {
+    tracing::warn!(%error, "a light of the board does not work; check board in [hw], the box works without");
 }
 
 /// Whether a cable is in any card. `carrier` cannot be read while a card is switched off (Documentation/ABI/testing/

@@ -77,15 +77,34 @@ impl Pattern {
 /// What there is to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mood {
-    starting: bool,
+    power: Power,
     link: bool,
     gateway: Pattern,
     trouble: Option<Trouble>,
 }
 
+/// How the program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    Starts,
+    Runs,
+    Silent,
+}
+
 impl Mood {
-    /// Reads the status; `link` says whether a cable is in.
-    pub(super) fn of(snapshot: &Snapshot, link: bool) -> Self {
+    /// The program has not said anything yet.
+    pub(super) fn starting() -> Self {
+        Self { power: Power::Starts, link: false, gateway: Pattern::Off, trouble: None }
+    }
+
+    /// The program says nothing any more.
+    pub(super) fn silent(link: bool) -> Self {
+        let trouble = if link { Trouble::Box } else { Trouble::Network };
+        Self { power: Power::Silent, link, gateway: Pattern::Off, trouble: Some(trouble) }
+    }
+
+    /// Reads the status; `link` says whether a cable is in, `broken` that a light of the board is missing.
+    pub(super) fn of(snapshot: &Snapshot, link: bool, broken: bool) -> Self {
         let is = |line: &Health| matches!(line, Health::Degraded(_) | Health::Failed(_));
         let of_kind = |kind: Component| snapshot.components.iter().filter(move |line| line.component == kind);
         let outputs = || of_kind(Component::Output).map(|line| &line.health);
@@ -94,7 +113,7 @@ impl Mood {
             (of_kind(Component::Queue).any(|line| is(&line.health)), Trouble::Queue),
             (outputs().any(is), Trouble::Gateway),
             (of_kind(Component::Source).any(|line| is(&line.health)), Trouble::Source),
-            (of_kind(Component::Box).any(|line| is(&line.health)), Trouble::Box),
+            (broken || of_kind(Component::Box).any(|line| is(&line.health)), Trouble::Box),
         ];
         let gateway = if outputs().all(|health| *health == Health::Healthy) && outputs().next().is_some() {
             Pattern::On
@@ -103,8 +122,9 @@ impl Mood {
         } else {
             Pattern::Off
         };
+        let starts = snapshot.components.iter().any(|line| line.health == Health::Starting);
         Self {
-            starting: snapshot.components.iter().any(|line| line.health == Health::Starting),
+            power: if starts { Power::Starts } else { Power::Runs },
             link,
             gateway,
             trouble: trouble.into_iter().find_map(|(is_so, trouble)| is_so.then_some(trouble)),
@@ -115,7 +135,8 @@ impl Mood {
     pub(super) fn pattern(&self, role: Role, speaks: bool) -> Pattern {
         let code = self.trouble.map(Pattern::Code);
         match role {
-            Role::Power if self.starting => Pattern::Slow,
+            Role::Power if self.power == Power::Starts => Pattern::Slow,
+            Role::Power if speaks && self.power == Power::Silent => Pattern::Off,
             Role::Power if speaks => Pattern::On,
             Role::Power => code.unwrap_or(Pattern::On),
             Role::Network if self.link => Pattern::On,
@@ -168,7 +189,7 @@ mod tests {
     }
 
     fn shown(board: &Board, link: bool, speaks: bool) -> [Pattern; 4] {
-        let mood = Mood::of(&board.snapshot(), link);
+        let mood = Mood::of(&board.snapshot(), link, false);
         [Role::Power, Role::Network, Role::Gateway, Role::Fault].map(|role| mood.pattern(role, speaks))
     }
 
@@ -183,6 +204,17 @@ mod tests {
         board.handle(Component::Source, "two").set(Health::Starting);
         assert_eq!(shown(&board, true, true)[0], Pattern::Slow);
         assert_eq!(shown(&board, true, false)[0], Pattern::Slow);
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_is_dark_and_a_fault() {
+        let shown = |link, speaks| {
+            [Role::Power, Role::Gateway, Role::Fault].map(|role| Mood::silent(link).pattern(role, speaks))
+        };
+        assert_eq!(shown(true, true), [Pattern::Off, Pattern::Off, Pattern::Code(Trouble::Box)]);
+        assert_eq!(shown(true, false)[0], Pattern::Code(Trouble::Box));
+        assert_eq!(shown(false, true)[2], Pattern::Code(Trouble::Network));
+        assert_eq!(Mood::starting().pattern(Role::Power, false), Pattern::Slow);
     }
 
     #[test]

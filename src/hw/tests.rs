@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::clock::Clock;
-use crate::status::Component;
+use crate::status::{Board, Component, Health};
 
 /// A silicom-cordoba with a cable in its one card.
 struct Rig {
     dir: tempfile::TempDir,
     board: Board,
-    status: Handle,
+    /// Whether the program answers.
+    answers: Arc<AtomicBool>,
     stop: CancellationToken,
 }
 
@@ -39,8 +42,7 @@ impl Rig {
         write("class/net/eth0/device/vendor", "0x8086");
         let board = Board::new(Clock::System);
         board.handle(Component::Output, "gateway").set(Health::Healthy);
-        let status = board.handle(Component::Box, "lights");
-        Self { dir, board, status, stop: CancellationToken::new() }
+        Self { dir, board, answers: Arc::new(AtomicBool::new(true)), stop: CancellationToken::new() }
     }
 
     fn light(&self, name: &str) -> PathBuf {
@@ -53,11 +55,11 @@ impl Rig {
 
     /// Starts the lights; time is the test's.
     fn start(&self) -> impl Future<Output = ()> + use<> {
-        let (sys, board, status) = (self.dir.path().to_owned(), self.board.clone(), self.status.clone());
+        let (sys, board, answers) = (self.dir.path().to_owned(), self.board.clone(), Arc::clone(&self.answers));
         let stop = self.stop.clone();
         async move {
-            let panel = Panel::open(&sys, &profile("silicom-cordoba"), &status);
-            panel.show(&sys, &board, &status, stop).await;
+            let ask = async || answers.load(Ordering::Relaxed).then(|| board.snapshot());
+            Panel::open(&sys, &profile("silicom-cordoba")).show(&sys, ask, stop).await;
         }
     }
 
@@ -79,55 +81,71 @@ fn profile(board: &str) -> Profile {
 #[tokio::test(start_paused = true)]
 async fn the_lights_follow_the_status_and_are_dark_at_the_end() {
     let rig = Rig::new();
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(rig.start());
-    // Half a step in, so that every look falls between two changes.
-    tokio::time::sleep(Duration::from_millis(STEP_MS / 2)).await;
-    assert_eq!(rig.watch("platled::fp_left", 4).await, "####");
-    assert_eq!(rig.watch("platled::fp_right", 4).await, "....");
+    let watch = async {
+        // Half a step in, so that every look falls between two changes.
+        tokio::time::sleep(Duration::from_millis(STEP_MS / 2)).await;
+        assert_eq!(rig.watch("platled::fp_left", 4).await, "####");
+        assert_eq!(rig.watch("platled::fp_right", 4).await, "....");
 
-    rig.board.handle(Component::Output, "gateway").set(Health::failed("refused", "look at it"));
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let seen = rig.watch("platled::fp_right", 28).await;
-    assert!(format!("{seen}{seen}").contains("......#.#.#.#......."), "four blinks and a pause: {seen}");
-    assert!(!rig.is_lit("platled::fp_center"));
+        rig.board.handle(Component::Output, "gateway").set(Health::failed("refused", "look at it"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let seen = rig.watch("platled::fp_right", 28).await;
+        assert!(format!("{seen}{seen}").contains("......#.#.#.#......."), "four blinks and a pause: {seen}");
+        assert!(!rig.is_lit("platled::fp_center"));
 
-    fs::write(rig.dir.path().join("class/net/eth0/carrier"), "0").unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let seen = rig.watch("platled::fp_right", 20).await;
-    assert!(format!("{seen}{seen}").contains("......#.#......."), "two blinks and a pause: {seen}");
+        fs::write(rig.dir.path().join("class/net/eth0/carrier"), "0").unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let seen = rig.watch("platled::fp_right", 20).await;
+        assert!(format!("{seen}{seen}").contains("......#.#......."), "two blinks and a pause: {seen}");
 
-    rig.stop.cancel();
-    tasks.join_next().await.unwrap().unwrap();
+        rig.stop.cancel();
+    };
+    tokio::join!(rig.start(), watch);
     for name in ["platled::fp_left", "platled::fp_center", "platled::fp_right"] {
         assert!(!rig.is_lit(name), "{name}");
     }
-    assert_eq!(rig.status.health(), Health::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_goes_dark_and_a_restart_does_not() {
+    let rig = Rig::new();
+    let watch = async {
+        tokio::time::sleep(Duration::from_millis(STEP_MS / 2)).await;
+        rig.answers.store(false, Ordering::Relaxed);
+        assert_eq!(rig.watch("platled::fp_left", 32).await, "#".repeat(32), "a restart takes a few seconds");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(!rig.is_lit("platled::fp_left"));
+        let seen = rig.watch("platled::fp_right", 36).await;
+        assert!(format!("{seen}{seen}").contains("......#.#.#.#.#.#......."), "six blinks: {seen}");
+        rig.answers.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(rig.watch("platled::fp_left", 4).await, "####");
+        rig.stop.cancel();
+    };
+    tokio::join!(rig.start(), watch);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_light_that_is_missing_is_a_fault_and_the_others_go_on() {
     let rig = Rig::new();
     fs::remove_dir_all(rig.light("platled::fp_right").parent().unwrap()).unwrap();
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(rig.start());
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let fault = rig.status.health().fault().cloned().unwrap();
-    assert!(fault.what.contains("platled::fp_right"), "{}", fault.what);
-    // The light for faults is the one that is missing, so the power light speaks: six blinks, for the box itself.
-    let seen = rig.watch("platled::fp_left", 40).await;
-    assert!(format!("{seen}{seen}").contains("......#.#.#.#.#.#......."), "{seen}");
-    rig.stop.cancel();
-    tasks.join_next().await.unwrap().unwrap();
+    let watch = async {
+        // Half a step more, so that every look falls between two changes.
+        tokio::time::sleep(Duration::from_millis(1_000 + STEP_MS / 2)).await;
+        // The light for faults is the one that is missing, so the power light speaks: six blinks, for the box itself.
+        let seen = rig.watch("platled::fp_left", 40).await;
+        assert!(format!("{seen}{seen}").contains("......#.#.#.#.#.#......."), "{seen}");
+        rig.stop.cancel();
+    };
+    tokio::join!(rig.start(), watch);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_board_without_lights_is_well() {
     let rig = Rig::new();
-    let panel = Panel::open(rig.dir.path(), &profile("generic-x86_64"), &rig.status);
+    let panel = Panel::open(rig.dir.path(), &profile("generic-x86_64"));
     rig.stop.cancel();
-    panel.show(rig.dir.path(), &rig.board, &rig.status, rig.stop.clone()).await;
-    assert_eq!(rig.status.health(), Health::Healthy);
+    panel.show(rig.dir.path(), async || None, rig.stop.clone()).await;
 }
 
 #[test]

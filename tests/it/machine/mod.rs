@@ -9,6 +9,8 @@
 mod apply;
 /// A program that fails again and again.
 mod crash;
+/// The board's lights, from a process of their own.
+mod lights;
 /// No datagram is lost over restarts.
 mod restart;
 /// What the program may and may not.

@@ -7,9 +7,10 @@ import socket
 import tempfile
 import unittest
 
-from disk import Disk
+from disk import MIB, Disk
+from fleet import Operator
 from gateway import Gateway
-from machine import Machine
+from machine import Machine, wait_for
 
 #: Where tests/image/run has put the images.
 IMAGES = pathlib.Path(os.environ["IMAGES"])
@@ -70,16 +71,35 @@ class Box(unittest.TestCase):
         self.addCleanup(gateway.close)
         return gateway
 
-    def box(self, image="sapphire-edge-x86_64.img", data=None, arch="x86_64", **ports):
-        machine = Machine(Disk(IMAGES / image, self.folder / "disk.img", data).path, arch, folder=self.folder, **ports)
+    def box(self, image="sapphire-edge-x86_64.img", data=None, arch="x86_64", name="box", data_bytes=1800 * MIB, **ports):
+        folder = self.folder / name
+        folder.mkdir()
+        disk = Disk(IMAGES / image, folder / "disk.img", data, data_bytes)
+        machine = Machine(disk.path, arch, folder=folder, **ports)
         self.addCleanup(machine.close)
         return machine
 
-    def box_with(self, gateway, more="", files=None, **options):
+    def box_with(self, gateway, more="", **options):
         """A box that takes syslog and Beats and sends to the gateway; `more` is appended to its settings."""
         settings = SETTINGS.format(port=gateway.port) + more
-        data = {"settings.toml": settings.encode(), "gateway.pem": gateway.ca.read_bytes(), **(files or {})}
+        data = {"settings.toml": settings.encode(), "gateway.pem": gateway.ca.read_bytes()}
         return self.box(data=data, tcp=(514, 5044, 22, 9180), udp=(514, 9999), **options)
+
+
+class Update(Box):
+    """A test with a fleet's operator, whose offers the box takes."""
+
+    def updatable(self, gateway):
+        operator = Operator(self.folder, gateway)
+        self.addCleanup(operator.close)
+        return operator, self.box_with(gateway, operator.settings())
+
+    def good(self, machine, slot, seconds=600):
+        """Waits until the slot comes first and its tries are counted anew, as the disk says."""
+        def is_good():
+            found = Disk.of(machine.disk).boot_environment()
+            return found.get("ORDER", "").startswith(slot) and found.get(f"{slot}_OK") == "1" and found.get(f"{slot}_TRY") == "0"
+        wait_for(f"slot {slot} marked good", is_good, seconds)
 
 
 def send_udp(machine, port, messages):

@@ -23,12 +23,12 @@ def run(*command, **more):
 
 
 class Disk:
-    """A copy of an image on a disk of `gib`, with the files of `data` (path to bytes) on its data partition."""
+    """A copy of an image on a disk with `data_bytes` for the data partition, and the files of `data` (path to bytes) on that."""
 
-    def __init__(self, image, path, data=None, gib=3):
+    def __init__(self, image, path, data=None, data_bytes=1800 * MIB):
         self.path = pathlib.Path(path)
         run("cp", "--sparse=always", image, self.path)
-        os.truncate(self.path, gib << 30)
+        os.truncate(self.path, self.path.stat().st_size + data_bytes)
         if data is not None:
             self.make_data(data)
 
@@ -65,15 +65,18 @@ class Disk:
 
     def read_data(self, name):
         """A file of the data partition of a machine that is off, `None` where there is none."""
-        first, _ = self.partitions()["sapphire-data"]
+        return self.read_all_data().get(name)
+
+    def read_all_data(self):
+        """Every file of the data partition of a machine that is off: path to bytes."""
         with tempfile.TemporaryDirectory() as folder:
             # The journal is replayed on a copy, as the box would do it.
-            part = pathlib.Path(folder, "data.ext4")
+            part, out = pathlib.Path(folder, "data.ext4"), pathlib.Path(folder, "out")
             self.copy_part("sapphire-data", part)
             subprocess.run(["e2fsck", "-fy", part], capture_output=True, check=False)
-            out = pathlib.Path(folder, "out")
-            run("debugfs", "-R", f"dump /{name} {out}", part)
-            return out.read_bytes() if out.exists() else None
+            out.mkdir()
+            run("debugfs", "-R", f"rdump / {out}", part)
+            return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file() and not path.is_symlink()}
 
     def copy_part(self, label, target):
         first, last = self.partitions()[label]
@@ -87,12 +90,30 @@ class Disk:
         run("mcopy", "-o", "-i", f"{self.path}@@{first}", "-", f"::{name}", input=content)
         return content
 
-    def part(self, label, content=None):
-        """The bytes of a partition, read, or written from its start on."""
-        first, last = self.partitions()[label]
-        with self.path.open("r+b" if content else "rb") as file:
-            file.seek(first)
-            return file.write(content) if content else file.read(last - first)
+    def flip(self, label, byte):
+        """Flips the lowest bit of a partition's byte."""
+        first, _ = self.partitions()[label]
+        with self.path.open("r+b") as file:
+            file.seek(first + byte)
+            old = file.read(1)[0]
+            file.seek(first + byte)
+            file.write(bytes([old ^ 1]))
+
+    def fill_slot_b(self):
+        """Slot B becomes a copy of slot A: what stands in a slot does not depend on which one it is."""
+        for part in ("boot", "root"):
+            first, last = self.partitions()[f"sapphire-{part}-a"]
+            there, _ = self.partitions()[f"sapphire-{part}-b"]
+            run("dd", f"if={self.path}", f"of={self.path}", "bs=1M", "conv=notrunc,sparse", "iflag=skip_bytes,count_bytes",
+                "oflag=seek_bytes", f"skip={first}", f"seek={there}", f"count={last - first}")
+
+    def set_boot_environment(self, **values):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "grubenv")
+            run("grub-editenv", file, "create")
+            run("grub-editenv", file, "set", "LAST=", *(f"{name}={value}" for name, value in values.items()))
+            for name in ("grubenv", "grubenv.bak"):
+                self.fat("sapphire-esp", name, file.read_bytes())
 
     def boot_environment(self):
         lines = self.fat("sapphire-esp", "grubenv").decode(errors="replace").splitlines()

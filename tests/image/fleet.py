@@ -7,6 +7,7 @@ import base64
 import hashlib
 import http.server
 import json
+import os
 import pathlib
 import re
 import ssl
@@ -20,10 +21,8 @@ class Operator:
     def __init__(self, folder, gateway):
         self.folder = pathlib.Path(folder, "operator")
         self.folder.mkdir()
-        self.key, self.public = self.folder / "key.pem", self.folder / "public.pem"
-        openssl = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True)
-        openssl("genpkey", "-algorithm", "ed25519", "-out", self.key)
-        openssl("pkey", "-in", self.key, "-pubout", "-out", self.public)
+        # Its public half is in the images.
+        self.key = pathlib.Path(os.environ["IMAGES"], "manifest.key")
         self.files, self.serial = {}, 0
         operator = self
 
@@ -63,7 +62,6 @@ class Operator:
         return f"""
 [update]
 manifest = "https://10.0.2.2:{self.server.server_port}/{{compatible}}.manifest"
-keys = "/var/lib/sapphire-edge/update-keys.pem"
 check_every = "1m"
 settle = "5s"
 patience = "5m"
@@ -72,8 +70,10 @@ ca = "/var/lib/sapphire-edge/gateway.pem"
 server_name = "gateway.test"
 """
 
-    def offer(self, bundle, version, compatible="sapphire-edge-x86_64"):
-        bundle = pathlib.Path(bundle)
+    def offer(self, build, compatible="sapphire-edge-x86_64"):
+        """Offers what tests/image/run has built under that name: `next`, `crashes` or `hangs`. Its version."""
+        bundle = pathlib.Path(os.environ["IMAGES"], build, f"{compatible}.raucb")
+        version = bundle.with_name("version").read_text().strip()
         self.serial += 1
         self.files[f"/{bundle.name}"] = bundle
         body = json.dumps({
@@ -86,6 +86,7 @@ server_name = "gateway.test"
         manifest = self.folder / f"{self.serial}.manifest"
         manifest.write_bytes(b"sapphire-update-1 " + base64.b64encode(signature.read_bytes()) + b"\n" + body)
         self.files[f"/{compatible}.manifest"] = manifest
+        return version
 
     def close(self):
         self.server.shutdown()

@@ -48,9 +48,10 @@ class Gateway:
             self.port = probe.getsockname()[1]
         self.listener, self.lines = None, set()
 
-    def open(self):
+    def open(self, identity=None):
+        """Serves; with another certificate and key where `identity` names them."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.cert, self.key)
+        context.load_cert_chain(*(identity or (self.cert, self.key)))
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))

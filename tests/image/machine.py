@@ -86,6 +86,8 @@ class Machine:
         self.udp = {port: free_port(socket.SOCK_DGRAM) for port in udp}
         self.process = None
         self.seen = 0
+        #: Where every write to the disk is noted (blocklog.py), if anywhere.
+        self.log = None
 
     def command(self):
         forward = [f"hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.tcp.items()]
@@ -99,14 +101,23 @@ class Machine:
             "-m", "1024", "-smp", "2" if kvm else "1", "-display", "none", "-monitor", "none",
             "-drive", f"if=pflash,format=raw,readonly=on,file={FIRMWARE[self.arch][0]}",
             "-drive", f"if=pflash,format=raw,file={self.firmware}",
-            # What the box has flushed is on the host's disk when it is told so, and nothing else is promised.
-            "-drive", f"file={self.disk},format=raw,if=none,id=disk,cache=none,discard=unmap",
+            *self.drive(),
             "-device", "virtio-blk-pci,drive=disk,bootindex=0",
             "-netdev", ",".join(["user,id=net", *forward]), "-device", "virtio-net-pci,netdev=net,romfile=",
             "-object", f"filter-dump,id=dump,netdev=net,file={self.packets_file}",
             "-device", "virtio-rng-pci",
             "-chardev", f"file,id=serial,path={self.serial_file},append=on", "-serial", "chardev:serial",
             "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
+        ]
+
+    def drive(self):
+        # What the box has flushed is on the host's disk when it is told so, and nothing else is promised.
+        if self.log is None:
+            return ["-drive", f"file={self.disk},format=raw,if=none,id=disk,cache=none,discard=unmap"]
+        return [
+            "-blockdev", f"driver=file,node-name=file,filename={self.disk},cache.direct=on,discard=unmap",
+            "-blockdev", f"driver=file,node-name=log,filename={self.log}",
+            "-blockdev", "driver=blklogwrites,node-name=disk,file=file,log=log",
         ]
 
     def start(self):

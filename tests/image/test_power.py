@@ -10,6 +10,7 @@ from machine import wait_for
 
 #: tests/run --full asks for more.
 CUTS = int(os.environ.get("IMAGE_POWER_CUTS", "1"))
+RESTARTS = int(os.environ.get("IMAGE_RESTARTS", "0"))
 
 
 class Load:
@@ -35,6 +36,22 @@ class Load:
 
 
 class Power(Box):
+    @unittest.skipUnless(RESTARTS, "takes long: --full")
+    def test_a_box_restarted_under_load_goes_on_each_time(self):
+        gateway = self.gateway().open()
+        machine = self.box_with(gateway)
+        answered = []
+        for restart in range(RESTARTS):
+            machine.start()
+            self.assertEqual(machine.state(), "running", machine.serial())
+            load = Load(machine.tcp[5044], f"restart {restart}")
+            wait_for("some hundred answers", lambda: len(load.answered) > 500, 300)
+            machine.power_off()
+            load.thread.join(60)
+            answered += load.answered
+        machine.start()
+        wait_for("everything answered at the gateway", lambda: set(answered) <= gateway.messages().keys(), 300)
+
     def test_a_power_cut_under_load_loses_nothing_that_was_answered(self):
         gateway = self.gateway()
         machine = self.box_with(gateway).start()

@@ -35,8 +35,9 @@ endif
 ifeq ($(SAPPHIRE_EDGE_KEYRING),)
 $(error sapphire-edge: name the certificate that updates are checked against: make SAPPHIRE_EDGE_KEYRING=/path/to/keyring.pem)
 endif
-$(foreach v,SAPPHIRE_EDGE_PROGRAM SAPPHIRE_EDGE_KEYRING, \
-	$(if $(wildcard $($(v))),,$(error sapphire-edge: $(v)=$($(v)) does not exist)))
+$(foreach v,SAPPHIRE_EDGE_PROGRAM SAPPHIRE_EDGE_KEYRING SAPPHIRE_EDGE_UPDATE_KEYS, \
+	$(if $($(v)),$(if $(wildcard $($(v))),, \
+		$(error sapphire-edge: $(v)=$($(v)) does not exist))))
 endif
 
 define SAPPHIRE_EDGE_USERS
@@ -46,7 +47,8 @@ endef
 define SAPPHIRE_EDGE_INSTALL_TARGET_CMDS
 	$(SAPPHIRE_EDGE_TOP)/image/install-root $(TARGET_DIR) \
 		--program $(SAPPHIRE_EDGE_PROGRAM) --arch $(BR2_ARCH) \
-		--keyring $(SAPPHIRE_EDGE_KEYRING)
+		--keyring $(SAPPHIRE_EDGE_KEYRING) \
+		--update-keys "$(SAPPHIRE_EDGE_UPDATE_KEYS)"
 	cp $(TARGET_DIR)/usr/lib/os-release $(@D)/os-release
 endef
 

@@ -102,6 +102,12 @@ class Update(Box):
         wait_for(f"slot {slot} marked good", is_good, seconds)
 
 
+def figure(name, value):
+    """Something measured, for tests/image/run to print at the end."""
+    with (IMAGES / "figures").open("a") as file:
+        file.write(f"{name}: {value}\n")
+
+
 def send_udp(machine, port, messages):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for message in messages:

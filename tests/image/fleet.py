@@ -13,6 +13,7 @@ import re
 import ssl
 import subprocess
 import threading
+import time
 
 
 class Operator:
@@ -24,6 +25,8 @@ class Operator:
         # Its public half is in the images.
         self.key = pathlib.Path(os.environ["IMAGES"], "manifest.key")
         self.files, self.serial = {}, 0
+        #: When each path was first asked for.
+        self.asked = {}
         operator = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -31,6 +34,7 @@ class Operator:
 
             def do_GET(self):
                 path = operator.files.get(self.path)
+                operator.asked.setdefault(self.path, time.monotonic())
                 if path is None:
                     self.send_error(404)
                     return

@@ -125,6 +125,11 @@ class Machine:
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=die_with_parent)
         return self
 
+    def cpu_seconds(self):
+        """What the machine has cost its host since its last start (proc(5): utime and stime)."""
+        words = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
     def serial(self):
         """What the box has said since its last start, without colours."""
         if not self.serial_file.exists():

@@ -1,11 +1,12 @@
 """Updates as a fleet gets them: offered by a signed manifest, installed by the box, kept or taken back by the box alone."""
 
+import time
 import unittest
 
-from box import Update, send_tcp
+from box import Update, figure, send_tcp
 from disk import Disk
 from gateway import make_ca
-from machine import BOOT, wait_for
+from machine import BOOT, accelerator, wait_for
 
 
 class Updates(Update):
@@ -19,6 +20,9 @@ class Updates(Update):
         backlog = [f"<13>Oct 11 22:14:15 fw1 test: before the update {n}" for n in range(5000)]
         send_tcp(machine, 514, backlog)
         version = operator.offer("next")
+        machine.wait_serial("starting slot B")
+        took = time.monotonic() - operator.asked["/sapphire-edge-x86_64.raucb"]
+        figure("update: download, install and restart", f"{took:.0f} s, {accelerator()}")
         self.assertEqual(machine.state(boots=2), "running", machine.serial())
         self.assertEqual(machine.slots(), ["A", "B"])
         gateway.open()

@@ -95,10 +95,10 @@ class Update(Box):
         return operator, self.box_with(gateway, operator.settings())
 
     def good(self, machine, slot, seconds=600):
-        """Waits until the slot comes first and its tries are counted anew, as the disk says."""
+        """Waits until the slot has started and its starts are counted anew, as the disk says."""
         def is_good():
             found = Disk.of(machine.disk).boot_environment()
-            return found.get("ORDER", "").startswith(slot) and found.get(f"{slot}_OK") == "1" and found.get(f"{slot}_TRY") == "0"
+            return machine.slots()[-1:] == [slot] and found.get(f"{slot}_OK") == "1" and found.get(f"{slot}_TRY") == "0"
         wait_for(f"slot {slot} marked good", is_good, seconds)
 
 

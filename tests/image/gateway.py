@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import time
 import zlib
 
 
@@ -151,3 +152,31 @@ class Sender:
                 raise AssertionError("no acknowledgement")
             done = struct.unpack(">I", read_exactly(self.stream, 4))[0]
         self.answered += messages
+
+
+class Load:
+    """Sends window after window until the line breaks; what was answered is in `answered`."""
+
+    def __init__(self, port, name, window=100, text=lambda number: "x" * 200):
+        self.answered, self.port, self.name, self.window, self.text = [], port, name, window, text
+        self.last = time.monotonic()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        number, sender = 0, Sender(self.port)
+        try:
+            while True:
+                messages = [f"{self.name} event {n} {self.text(n)}" for n in range(number, number + self.window)]
+                sender.window(messages)
+                number += len(messages)
+                self.answered += messages
+                self.last = time.monotonic()
+        except (OSError, EOFError):
+            pass
+        finally:
+            sender.close()
+
+    def waits(self, seconds):
+        """Whether nothing was answered for so long, though signs of life may have come."""
+        return time.monotonic() - self.last > seconds

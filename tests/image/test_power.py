@@ -1,38 +1,15 @@
 """The plug is pulled under load: the box boots by itself, and nothing that it has answered is lost."""
 
 import os
-import threading
 import unittest
 
 from box import Box
-from gateway import Sender
+from gateway import Load
 from machine import wait_for
 
 #: tests/run --full asks for more.
 CUTS = int(os.environ.get("IMAGE_POWER_CUTS", "1"))
 RESTARTS = int(os.environ.get("IMAGE_RESTARTS", "0"))
-
-
-class Load:
-    """Sends window after window until the line breaks; what was answered is in `answered`."""
-
-    def __init__(self, port, name):
-        self.answered, self.port, self.name = [], port, name
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        number, sender = 0, Sender(self.port)
-        try:
-            while True:
-                messages = [f"{self.name} event {number + n} " + "x" * 200 for n in range(100)]
-                sender.window(messages)
-                number += len(messages)
-                self.answered += messages
-        except (OSError, EOFError):
-            pass
-        finally:
-            sender.close()
 
 
 class Power(Box):

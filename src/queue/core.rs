@@ -362,6 +362,9 @@ impl Core {
     pub(super) fn give_up(&self, number: u64, source: &SourceId, events: u64, reason: DropReason) {
         let mut inner = self.lock();
         if inner.delivered(number) {
+            // Only outputs that may skip lack it; they would look for it for ever.
+            inner.let_go(number, events);
+            inner.moved = true;
             return;
         }
         if inner.outlets.values().any(|outlet| outlet.has_in_hand(number)) {

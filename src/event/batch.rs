@@ -348,7 +348,7 @@ impl BatchBuilder {
     }
 }
 
-fn write_number(to: &mut Vec<u8>, mut value: u64) {
+pub(super) fn write_number(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         to.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -356,7 +356,7 @@ fn write_number(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
-fn read_number(from: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn read_number(from: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     for (at, byte) in from.iter().enumerate().take(10) {
         let part = u64::from(byte & 0x7f);

@@ -5,11 +5,13 @@
 
 mod batch;
 mod id;
+mod line;
 mod notice;
 mod origin;
 
 pub use batch::{Batch, BatchBuilder, BatchError, BatchLimits, Record, Records};
 pub use id::{ApplianceId, BatchNumber, EventIdWriter, OutputId, SourceId};
+pub use line::{Line, LineFormat};
 pub use notice::{Notice, Teller};
 pub use origin::{Origin, Transport};
 
@@ -25,6 +27,8 @@ pub enum Kind {
     Beats,
     /// A whole JSON object that this box made about itself (gaps, drops, logins).
     Notice,
+    /// A record of a file that a device pushed, with its place before it: see [`Line`].
+    Line,
 }
 
 impl Kind {
@@ -35,13 +39,15 @@ impl Kind {
             Self::Syslog => 1,
             Self::Beats => 2,
             Self::Notice => 3,
+            // 4 is what was pulled from a vendor.
+            Self::Line => 5,
         }
     }
 
     /// The kind that a number on disk stands for.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Syslog, Self::Beats, Self::Notice].into_iter().find(|kind| kind.code() == code)
+        [Self::Syslog, Self::Beats, Self::Notice, Self::Line].into_iter().find(|kind| kind.code() == code)
     }
 }
 

@@ -16,10 +16,12 @@ pub enum Transport {
     Tls,
     /// Made by this box.
     Internal,
+    /// A file pushed over SSH.
+    Ssh,
 }
 
 impl Transport {
-    const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Internal];
+    const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Internal, Self::Ssh];
 
     /// The word used in settings, on the page and in forwarded events.
     #[must_use]
@@ -29,6 +31,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Internal => "internal",
+            Self::Ssh => "ssh",
         }
     }
 }
@@ -40,7 +43,7 @@ pub struct Origin {
     pub transport: Transport,
     /// The address at the other end; none for what the box made itself.
     pub peer: Option<SocketAddr>,
-    /// The name in the client certificate that was verified, at most 255 bytes.
+    /// The name in the client certificate that was verified, or of the device whose SSH key was; at most 255 bytes.
     pub name: Option<Box<str>>,
 }
 

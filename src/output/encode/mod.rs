@@ -11,9 +11,9 @@
 //!
 //! | key | meaning |
 //! | --- | --- |
-//! | `source`, `kind`, `appliance` | id of the source in the settings, `syslog`/`beats`/`notice`, id of this box |
+//! | `source`, `kind`, `appliance` | id of the source in the settings, `syslog`/`beats`/`notice`/`line`, id of this box |
 //! | `received` | time of receipt |
-//! | `transport`, `client` | `udp`, `tcp`, `tls`, `internal`; the name in the verified client certificate |
+//! | `transport`, `client` | `udp`, `tcp`, `tls`, `internal`, `ssh`; the name in the verified client certificate, or of the device whose key it was |
 //! | `format` | the dialect of the message |
 //! | `relay` | the host of an outer header |
 //! | `fields` | the pairs of a `key=value` body, all as text (a `log_id` has leading zeros), where the reading wants them |
@@ -30,6 +30,9 @@
 //! `sapphire_relay`, or `sapphire_relay_2` to `_9` behind further boxes; past those it is left out. A record that is no
 //! JSON object, or one that a strict reader down the line would choke on, goes out as `message` with the mark `not_json`.
 //!
+//! **Lines** of pushed files: as syslog, with `log.file.path` and `log.offset` (in bytes), `host.name` the device, and in
+//! `sapphire` the `format` (`asyncos`, `cef`, `w3c` or `text`), `file`, `line` (from 1) and a W3C log's columns as `fields`.
+//!
 //! Decisions: `agent` is this box and `observer` is not used, because ECS means by it the firewall itself. `source` is the
 //! last hop and `host` the device: they differ behind a relay, and both are needed.
 //!
@@ -37,6 +40,7 @@
 
 mod beats;
 mod json;
+mod line;
 mod syslog;
 
 #[cfg(test)]
@@ -89,6 +93,8 @@ pub struct Encoder {
     ids: EventIdWriter,
     parser: Parser,
     fields: Fields,
+    /// Of times without one.
+    zone: jiff::tz::TimeZone,
     /// `"@metadata":{…,"_id":`
     metadata: String,
     /// `"agent":{…},"input":{…},"ecs":{…}`
@@ -115,6 +121,7 @@ impl Encoder {
             Kind::Syslog => ("syslog", "syslog"),
             Kind::Beats => ("beats", "lumberjack"),
             Kind::Notice => ("notice", "internal"),
+            Kind::Line => ("line", "ssh"),
         };
         let (name, source) = (quoted(name), quoted(batch.source().as_str()));
         Self {
@@ -122,6 +129,7 @@ impl Encoder {
             ids: EventIdWriter::new(appliance, number),
             parser: Parser::new(reading),
             fields: reading.fields,
+            zone: reading.time_zone.clone(),
             metadata: format!(r#""@metadata":{{"beat":"{BEAT}","type":"_doc","version":"{version}","_id":"#),
             agent: format!(
                 r#""agent":{{"type":"{BEAT}","version":"{version}","id":"{appliance}","name":{name}}},"input":{{"type":"{input}"}},"ecs":{{"version":"{ECS_VERSION}"}}"#
@@ -144,6 +152,7 @@ impl Encoder {
         match self.kind {
             Kind::Syslog => self.write_syslog(record, to),
             Kind::Beats | Kind::Notice => self.write_beats(record, to),
+            Kind::Line => self.write_line(record, to),
         }
     }
 

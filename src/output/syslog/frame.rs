@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Format as Wanted;
-use crate::event::{ApplianceId, Batch, BatchNumber, EventIdWriter, Kind, Record};
+use crate::event::{ApplianceId, Batch, BatchNumber, EventIdWriter, Kind, Line, Record};
 use crate::output::Context;
 use crate::output::encode::Readings;
 use crate::output::feed::Format;
@@ -167,12 +167,15 @@ impl Current {
             Kind::Syslog => "",
             Kind::Beats => "beats",
             Kind::Notice => "sapphire-edge",
+            Kind::Line => "file",
         };
-        let header = Header { priority: USER_INFO, host: name, app, process: "", message_id: "" };
+        let line = if self.kind == Kind::Line { Line::read(record.bytes) } else { None };
+        let host = line.and(record.origin.name.as_deref()).unwrap_or(name);
+        let header = Header { priority: USER_INFO, host, app, process: "", message_id: "" };
         let mut head = String::new();
         put_header(&mut head, &header, record.received);
         put_ours(&mut head, self.ids.id(index, record.id), &self.source, record);
-        put_body(to, &head, record.bytes);
+        put_body(to, &head, line.map_or(record.bytes, |line| line.bytes));
     }
 }
 

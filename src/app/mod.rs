@@ -218,7 +218,7 @@ impl App {
                 Ok(hearth) => hearth,
                 Err(error) => return Ended::Failed(error),
             };
-            let parts = Parts::new(board, sockets, desk);
+            let parts = Parts::new(board, sockets, desk, config.state_dir.clone());
             orders.look_at(parts.look(&hearth));
             Life::new(config, parts, hearth, host, orders, pulse).run(stop, signals).await
         });

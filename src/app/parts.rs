@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -44,6 +45,7 @@ pub(super) struct Parts {
     teller: Teller,
     told: source::Told,
     desk: update::Desk,
+    state_dir: PathBuf,
 }
 
 /// The key of a source's component.
@@ -67,9 +69,17 @@ pub fn box_name(config: &Config) -> Arc<str> {
 }
 
 impl Parts {
-    pub(super) fn new(board: Board, sockets: Sockets, desk: update::Desk) -> Self {
+    pub(super) fn new(board: Board, sockets: Sockets, desk: update::Desk, state_dir: PathBuf) -> Self {
         let (teller, told) = Teller::new();
-        Self { board, sockets, readings: Readings::default(), teller, told: Arc::new(Mutex::new(told)), desk }
+        Self {
+            board,
+            sockets,
+            readings: Readings::default(),
+            teller,
+            told: Arc::new(Mutex::new(told)),
+            desk,
+            state_dir,
+        }
     }
 
     /// Tells the outputs how the events of each source are read.
@@ -86,6 +96,7 @@ impl Parts {
         let key = source_key(config);
         let status = self.board.handle(key.component, &key.id);
         let (config, intake, sockets) = (config.clone(), hearth.intake(), self.sockets.clone());
+        let (state_dir, teller) = (self.state_dir.clone(), self.teller.clone());
         let handle = status.clone();
         let factory: Factory = Box::new(move |stop: CancellationToken| {
             let context = source::Context {
@@ -94,6 +105,8 @@ impl Parts {
                 status: handle.clone(),
                 clock: Clock::System,
                 sockets: sockets.clone(),
+                state_dir: state_dir.clone(),
+                teller: teller.clone(),
             };
             let run = source::run(config.clone(), context);
             Box::pin(async move { run.await.map_err(|error| words(&error)) })
@@ -108,10 +121,11 @@ impl Parts {
         let (intake, sockets, handle) = (hearth.intake(), self.sockets.clone(), status.clone());
         // The gap is told once, however often this is started again.
         let gap_since = Cell::new(hearth.gap_since());
-        let told = Arc::clone(&self.told);
+        let (told, state_dir, teller) = (Arc::clone(&self.told), self.state_dir.clone(), self.teller.clone());
         let factory: Factory = Box::new(move |stop: CancellationToken| {
             let (intake, sockets, status) = (intake.clone(), sockets.clone(), handle.clone());
-            let context = source::Context { intake, stop, status, clock: Clock::System, sockets };
+            let (state_dir, teller, clock) = (state_dir.clone(), teller.clone(), Clock::System);
+            let context = source::Context { intake, stop, status, clock, sockets, state_dir, teller };
             let run = source::run_notices(context, gap_since.take(), Arc::clone(&told));
             Box::pin(async move { run.await.map_err(|error| words(&error)) })
         });

@@ -11,6 +11,7 @@ mod lights;
 mod log;
 mod queue;
 mod run;
+mod ssh;
 mod status;
 mod survey;
 mod table;
@@ -88,6 +89,11 @@ enum Command {
     /// its stored totals against them.
     Ledger(ledger::Options),
 
+    /// Show the host keys for devices that push files, as fingerprints and as lines of known_hosts, and what they pushed.
+    ///
+    /// Reads the state folder: works while the appliance runs and when it does not.
+    Ssh(Settings),
+
     /// Show, look for and install updates of the firmware.
     #[command(subcommand)]
     Update(update::Command),
@@ -150,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),
         Command::Ledger(options) => ledger::ledger(&options),
+        Command::Ssh(settings) => ssh::ssh(&settings),
         Command::Update(command) => update::update(command),
         Command::Queue(command) => queue::queue(&command),
         Command::Demo(options) => demo::demo(options),

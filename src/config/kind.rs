@@ -67,6 +67,7 @@ impl Part for source::Config {
     const KINDS: &'static [Kind<Self>] = &[
         kind!("syslog", source::SyslogConfig, source::Config::Syslog, "../source/syslog/sample.toml"),
         kind!("lumberjack", source::LumberjackConfig, source::Config::Lumberjack, "../source/lumberjack/sample.toml"),
+        kind!("ssh", source::SshConfig, source::Config::Ssh, "../source/ssh/sample.toml"),
     ];
 
     fn validate(&self) -> Complaints {

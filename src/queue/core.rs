@@ -150,6 +150,12 @@ impl Core {
         self.tap.subscribe()
     }
 
+    pub(super) fn room_bytes(&self) -> u64 {
+        let limit = self.config.max_size.bytes() - self.config.reserve().bytes();
+        let inner = self.lock();
+        limit.saturating_sub(inner.disk_bytes + inner.pending_bytes)
+    }
+
     /// Takes a batch if there is room. `patient` callers leave the reserve to those who cannot wait.
     pub(super) fn take(&self, batch: Batch, patient: bool) -> Result<Ticket, Refused> {
         let mut inner = self.lock();

@@ -423,6 +423,13 @@ impl Intake {
         self.core.take(batch, false)
     }
 
+    /// Bytes of `max_size` that are free for senders that can be held back; what a source keeps beside the queue, in files
+    /// that were promised and not yet read, must fit there.
+    #[must_use]
+    pub fn room_bytes(&self) -> u64 {
+        self.core.room_bytes()
+    }
+
     /// Counts events that a source had to give up before they became a batch: the ledger knows of every hole.
     pub fn drop_events(&self, source: &SourceId, reason: DropReason, events: u64) {
         self.core.drop_events(source, reason, events);

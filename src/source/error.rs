@@ -39,6 +39,9 @@ pub enum SourceError {
     /// What was done before could not be read back from the queue.
     #[error("the queue's checkpoint cannot be read: {0}")]
     Checkpoint(#[source] io::Error),
+    /// What it keeps in the state folder cannot be used.
+    #[error("its part of the state folder cannot be used: {0}")]
+    StateFolder(#[source] io::Error),
     /// A part of the source panicked.
     #[error("a part of the source panicked")]
     Panicked,
@@ -53,6 +56,7 @@ impl SourceError {
             Self::Socket { .. } | Self::Checkpoint(_) | Self::Panicked => {
                 "if it stays, restart the box and send its log to support".into()
             }
+            Self::StateFolder(_) => "make the state folder writable, or mend the file; it tries again by itself".into(),
             Self::Tls(_) => "mend the files or the tls settings of this source; it tries again by itself".into(),
             Self::Thread { .. } => "lower udp_sockets, or raise the limit on tasks of the service".into(),
         }

@@ -8,22 +8,25 @@
 mod error;
 mod lumberjack;
 mod notice;
+mod ssh;
 mod syslog;
 mod watch;
 
 pub use error::SourceError;
 pub use lumberjack::Config as LumberjackConfig;
 pub use notice::{NOTICES, Told, run_notices};
+pub use ssh::{Config as SshConfig, Deeds, HostKey, deeds, host_keys};
 pub use syslog::Config as SyslogConfig;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::event::SourceId;
+use crate::event::{SourceId, Teller};
 use crate::net::{self, Allow, Listen, SocketName, Sockets};
 use crate::queue::Intake;
 use crate::status::{Count, Gauge, Handle, Health};
@@ -37,6 +40,8 @@ pub enum Config {
     Syslog(syslog::Config),
     /// Lumberjack v2, as Beats agents speak it, over TCP and TLS.
     Lumberjack(lumberjack::Config),
+    /// Files that devices push over SSH: SCP and SFTP.
+    Ssh(ssh::Config),
 }
 
 impl Config {
@@ -46,6 +51,7 @@ impl Config {
         match self {
             Self::Syslog(config) => &config.id,
             Self::Lumberjack(config) => &config.id,
+            Self::Ssh(config) => &config.id,
         }
     }
 
@@ -55,6 +61,7 @@ impl Config {
         match self {
             Self::Syslog(config) => config.validate(),
             Self::Lumberjack(config) => config.validate(),
+            Self::Ssh(config) => config.validate(),
         }
     }
 
@@ -64,6 +71,7 @@ impl Config {
         match self {
             Self::Syslog(config) => config.open_files(),
             Self::Lumberjack(config) => config.open_files(),
+            Self::Ssh(config) => config.open_files(),
         }
     }
 
@@ -73,6 +81,7 @@ impl Config {
         match self {
             Self::Syslog(config) => config.reading(),
             Self::Lumberjack(_) => Reading::default(),
+            Self::Ssh(config) => config.reading(),
         }
     }
 
@@ -82,6 +91,7 @@ impl Config {
         match self {
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
+            Self::Ssh(config) => &config.listen,
         }
     }
 
@@ -91,6 +101,7 @@ impl Config {
         match self {
             Self::Syslog(config) => &config.allow,
             Self::Lumberjack(config) => &config.allow,
+            Self::Ssh(config) => &config.allow,
         }
     }
 
@@ -100,6 +111,7 @@ impl Config {
         match self {
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
+            Self::Ssh(config) => config.sockets(),
         }
     }
 }
@@ -117,6 +129,10 @@ pub struct Context {
     pub clock: Clock,
     /// The bound sockets, which outlive it.
     pub sockets: Sockets,
+    /// The folder of all state; a source keeps what is its own below it.
+    pub state_dir: PathBuf,
+    /// Where it tells what the far end should know.
+    pub teller: Teller,
 }
 
 /// Runs a source until it is told to stop, and shows its health from start to end.
@@ -132,6 +148,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
     let result = match config {
         Config::Syslog(config) => syslog::run(config, context).await,
         Config::Lumberjack(config) => lumberjack::run(config, context).await,
+        Config::Ssh(config) => ssh::run(config, context).await,
     };
     match &result {
         Ok(()) => status.set(Health::Stopped),

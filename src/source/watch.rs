@@ -33,6 +33,8 @@ pub(super) struct Watch {
     permits: Arc<Semaphore>,
     kernel_dropped: AtomicBool,
     queue_was_full: AtomicBool,
+    /// What a source has to say of its own, beside its listeners.
+    trouble: Mutex<Option<Words>>,
     picture: Mutex<Picture>,
 }
 
@@ -72,6 +74,7 @@ impl Watch {
             permits,
             kernel_dropped: AtomicBool::new(false),
             queue_was_full: AtomicBool::new(false),
+            trouble: Mutex::default(),
             picture: Mutex::new(Picture { listeners, ..Picture::default() }),
         }
     }
@@ -96,6 +99,11 @@ impl Watch {
     /// Events were dropped because the queue had no room.
     pub(super) fn queue_was_full(&self) {
         self.queue_was_full.store(true, Ordering::Relaxed);
+    }
+
+    /// What is wrong besides, and what to do; `None` once it is well again.
+    pub(super) fn trouble(&self, words: Option<(String, String)>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = words;
     }
 
     /// The kernel dropped datagrams on a socket.
@@ -140,7 +148,10 @@ impl Watch {
             picture.certificate = picture.acceptor.as_ref().and_then(|acceptor| look_at(acceptor, self.clock.now()));
         }
         if let Some(health) = picture.health(now, self.permits.available_permits() == 0) {
-            self.status.set(health);
+            let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let own = || trouble.map(|(what, todo)| Health::degraded(what, todo));
+            let own = if health == Health::Healthy { own() } else { None };
+            self.status.set(own.unwrap_or(health));
         }
     }
 }

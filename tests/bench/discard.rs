@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sapphire_edge::clock::Clock;
-use sapphire_edge::event::OutputId;
+use sapphire_edge::event::{OutputId, Teller};
 use sapphire_edge::net::Sockets;
 use sapphire_edge::queue::{Config, OutputRule, Queue};
 use sapphire_edge::source::{self, Context};
@@ -33,6 +33,8 @@ pub fn run(port: u16, state: &Path, cert: &str, key: &str) -> Result<()> {
         status: board.handle(Component::Source, "bench"),
         clock: Clock::System,
         sockets: Sockets::default(),
+        state_dir: state.to_owned(),
+        teller: Teller::new().0,
     };
     let reader = queue.reader(&output);
     let discard = async {

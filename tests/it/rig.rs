@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sapphire_edge::clock::{Clock, Timestamp};
-use sapphire_edge::event::{Batch, BatchBuilder, BatchLimits, Kind, Origin, OutputId, Record, Transport};
+use sapphire_edge::event::{Batch, BatchBuilder, BatchLimits, Kind, Origin, OutputId, Record, Teller, Transport};
 use sapphire_edge::net::Sockets;
 use sapphire_edge::output::{self, OutputError, Readings};
 use sapphire_edge::quantity::{Size, Span};
@@ -166,6 +166,8 @@ impl Source {
             status: status.clone(),
             clock: Clock::System,
             sockets: sockets.clone(),
+            state_dir: folder.path().to_owned(),
+            teller: Teller::new().0,
         };
         #[expect(clippy::disallowed_methods, reason = "the test is the parent and awaits it")]
         let task = tokio::spawn(source::run(config, context));

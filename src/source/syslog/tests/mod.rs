@@ -65,7 +65,8 @@ impl Running {
         let queue = Queue::open(folder.path(), &queue, &[rule], board.handle(Component::Queue, "queue")).unwrap();
         let status = board.handle(Component::Source, "fw");
         let (intake, stop, reader) = (queue.intake(), CancellationToken::new(), queue.reader(&output));
-        let context = Context { intake, stop, status, clock: Clock::System, sockets };
+        let (state_dir, teller) = (std::path::PathBuf::new(), crate::event::Teller::new().0);
+        let context = Context { intake, stop, status, clock: Clock::System, sockets, state_dir, teller };
         let mut running =
             Self { config, context, board, queue: Some(queue), _folder: folder, reader, tasks: JoinSet::new() };
         running.run();

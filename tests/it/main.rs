@@ -60,6 +60,8 @@ mod restart;
 mod rig;
 /// Signals, the service manager, sockets that were handed over.
 mod shutdown;
+/// Files pushed over SSH, by the real clients.
+mod ssh;
 /// The syslog output.
 mod syslog_output;
 /// logger, rsyslog, loggen and openssl as senders.

@@ -34,6 +34,8 @@ pub mod sender;
 pub mod service;
 /// A server of files.
 pub mod site;
+/// Devices that push files over SSH.
+pub mod ssh;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

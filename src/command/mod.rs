@@ -6,11 +6,13 @@
 mod apply;
 mod check;
 mod demo;
+mod import;
 mod ledger;
 mod lights;
 mod log;
 mod queue;
 mod run;
+mod source;
 mod ssh;
 mod status;
 mod survey;
@@ -93,6 +95,13 @@ enum Command {
     ///
     /// Reads the state folder: works while the appliance runs and when it does not.
     Ssh(Settings),
+    /// Ask the vendor of a source, with the settings as they are.
+    #[command(subcommand)]
+    Source(source::Command),
+
+    /// Make settings of another program's.
+    #[command(subcommand)]
+    Import(import::Command),
 
     /// Show, look for and install updates of the firmware.
     #[command(subcommand)]
@@ -157,6 +166,8 @@ pub fn main() -> ExitCode {
         Command::Tap(options) => tap::tap(&options),
         Command::Ledger(options) => ledger::ledger(&options),
         Command::Ssh(settings) => ssh::ssh(&settings),
+        Command::Source(command) => source::source(&command),
+        Command::Import(command) => import::import(&command),
         Command::Update(command) => update::update(command),
         Command::Queue(command) => queue::queue(&command),
         Command::Demo(options) => demo::demo(options),

@@ -68,6 +68,14 @@ impl Part for source::Config {
         kind!("syslog", source::SyslogConfig, source::Config::Syslog, "../source/syslog/sample.toml"),
         kind!("lumberjack", source::LumberjackConfig, source::Config::Lumberjack, "../source/lumberjack/sample.toml"),
         kind!("ssh", source::SshConfig, source::Config::Ssh, "../source/ssh/sample.toml"),
+        kind!(
+            "office365",
+            Box<source::Office365Config>,
+            source::Config::Office365,
+            "../source/microsoft/office365/sample.toml"
+        ),
+        kind!("graph", Box<source::GraphConfig>, source::Config::Graph, "../source/microsoft/graph.toml"),
+        kind!("defender", Box<source::DefenderConfig>, source::Config::Defender, "../source/microsoft/defender.toml"),
     ];
 
     fn validate(&self) -> Complaints {

@@ -29,6 +29,8 @@ pub enum Kind {
     Notice,
     /// A record of a file that a device pushed, with its place before it: see [`Line`].
     Line,
+    /// A record of a vendor's API as it stood in the answer, one JSON value; its origin names the feed.
+    Pulled,
 }
 
 impl Kind {
@@ -39,7 +41,7 @@ impl Kind {
             Self::Syslog => 1,
             Self::Beats => 2,
             Self::Notice => 3,
-            // 4 is what was pulled from a vendor.
+            Self::Pulled => 4,
             Self::Line => 5,
         }
     }
@@ -47,7 +49,8 @@ impl Kind {
     /// The kind that a number on disk stands for.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Syslog, Self::Beats, Self::Notice, Self::Line].into_iter().find(|kind| kind.code() == code)
+        let all = [Self::Syslog, Self::Beats, Self::Notice, Self::Pulled, Self::Line];
+        all.into_iter().find(|kind| kind.code() == code)
     }
 }
 

@@ -18,10 +18,12 @@ pub enum Transport {
     Internal,
     /// A file pushed over SSH.
     Ssh,
+    /// An answer over HTTPS to what this box asked for.
+    Https,
 }
 
 impl Transport {
-    const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Internal, Self::Ssh];
+    const ALL: [Self; 6] = [Self::Udp, Self::Tcp, Self::Tls, Self::Internal, Self::Ssh, Self::Https];
 
     /// The word used in settings, on the page and in forwarded events.
     #[must_use]
@@ -32,6 +34,7 @@ impl Transport {
             Self::Tls => "tls",
             Self::Internal => "internal",
             Self::Ssh => "ssh",
+            Self::Https => "https",
         }
     }
 }
@@ -43,7 +46,8 @@ pub struct Origin {
     pub transport: Transport,
     /// The address at the other end; none for what the box made itself.
     pub peer: Option<SocketAddr>,
-    /// The name in the client certificate that was verified, or of the device whose SSH key was; at most 255 bytes.
+    /// The name in the client certificate that was verified, or of the device whose SSH key was; of a pulled record, its
+    /// feed. At most 255 bytes.
     pub name: Option<Box<str>>,
 }
 

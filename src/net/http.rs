@@ -1,8 +1,9 @@
 //! HTTPS requests: the one place that names the HTTP client.
 //!
 //! In: a URL and header fields. Out: an answer whose body is read piece by piece or up to a limit. It trusts what the TLS
-//! table says and speaks with our one provider, goes through the site's proxy, follows at most five redirects and never to
-//! plain HTTP. Bounded: time to connect, silence while reading, size of a body that is read whole.
+//! table says and speaks with our one provider, goes through the site's proxy, follows at most five redirects (none where a
+//! request carries a secret) and never to plain HTTP. Bounded: time to connect, silence while reading, size of a body that
+//! is read whole.
 //!
 //! Facts: RFC 9110 (HTTP), 10.2.3 (`Retry-After`). Environment variables for proxies are not looked at: the settings
 //! decide.
@@ -91,11 +92,28 @@ impl HttpClient {
     /// # Errors
     /// When a certificate, key or password file cannot be used.
     pub async fn new(reach: &Reach<'_>) -> Result<Self, HttpError> {
+        Self::with_redirects(reach, MAX_REDIRECTS).await
+    }
+
+    /// As [`HttpClient::new`], for requests that carry a secret: no redirect is followed, so that none of it goes to a host
+    /// that the settings do not name.
+    ///
+    /// # Errors
+    /// As [`HttpClient::new`].
+    pub async fn direct(reach: &Reach<'_>) -> Result<Self, HttpError> {
+        Self::with_redirects(reach, 0).await
+    }
+
+    async fn with_redirects(reach: &Reach<'_>, redirects: usize) -> Result<Self, HttpError> {
+        let policy = match redirects {
+            0 => reqwest::redirect::Policy::none(),
+            most => reqwest::redirect::Policy::limited(most),
+        };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(reach.tls.rustls().map_err(HttpError::Tls)?)
             .https_only(true)
             .no_proxy()
-            .redirect(reqwest::redirect::Policy::limited(MAX_REDIRECTS))
+            .redirect(policy)
             .connect_timeout(reach.connect_timeout)
             .read_timeout(reach.read_timeout)
             .user_agent(concat!("sapphire-edge/", env!("CARGO_PKG_VERSION")));
@@ -119,19 +137,42 @@ impl HttpClient {
     /// # Cancel safety
     /// Dropping it closes the connection.
     pub async fn get(&self, url: &Url, fields: &[(HeaderName, String)]) -> Result<Answer, HttpError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            let value = HeaderValue::from_str(value);
-            let wrong = |_| HttpError::Broken { url: shown(url), why: format!("{name} cannot be sent") };
-            headers.insert(name.clone(), value.map_err(wrong)?);
-        }
-        let sent = self.client.get(url.clone()).headers(headers).send().await;
-        let answer = Answer { inner: sent.map_err(|error| HttpError::of(url, &error))? };
+        let answer = self.send(url, fields, None).await?;
         let code = answer.code();
         if code < 400 {
             return Ok(answer);
         }
         Err(HttpError::Status { url: shown(url), code, retry_after: answer.retry_after() })
+    }
+
+    /// Sends a request, a POST where there is a body, and gives whatever the server answers: a vendor's API says in the body
+    /// what is wrong.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection; the server may have done what it was asked.
+    pub async fn send(
+        &self,
+        url: &Url,
+        fields: &[(HeaderName, String)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, HttpError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            let value = HeaderValue::from_str(value);
+            let wrong = |_| HttpError::Broken { url: shown(url), why: format!("{name} cannot be sent") };
+            let mut value = value.map_err(wrong)?;
+            value.set_sensitive(*name == header::AUTHORIZATION);
+            headers.insert(name.clone(), value);
+        }
+        let request = match body {
+            None => self.client.get(url.clone()),
+            Some(body) => self.client.post(url.clone()).body(body),
+        };
+        let sent = request.headers(headers).send().await;
+        Ok(Answer { inner: sent.map_err(|error| HttpError::of(url, &error))? })
     }
 }
 
@@ -172,8 +213,9 @@ impl Answer {
         Ok(bytes)
     }
 
-    /// `Retry-After` in seconds. Its other form, a date, is not used: the box's clock may be wrong.
-    fn retry_after(&self) -> Option<Duration> {
+    /// `Retry-After` in seconds, at most six hours. Its other form, a date, is not used: the box's clock may be wrong.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self.field(&header::RETRY_AFTER)?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
     }

@@ -42,6 +42,9 @@ pub enum SourceError {
     /// What it keeps in the state folder cannot be used.
     #[error("its part of the state folder cannot be used: {0}")]
     StateFolder(#[source] io::Error),
+    /// The settings cannot be used; checking them says so earlier.
+    #[error("the settings cannot be used: {0}")]
+    Settings(String),
     /// A part of the source panicked.
     #[error("a part of the source panicked")]
     Panicked,
@@ -57,6 +60,7 @@ impl SourceError {
                 "if it stays, restart the box and send its log to support".into()
             }
             Self::StateFolder(_) => "make the state folder writable, or mend the file; it tries again by itself".into(),
+            Self::Settings(_) => "run `sapphire-edge check`, and mend what it says".into(),
             Self::Tls(_) => "mend the files or the tls settings of this source; it tries again by itself".into(),
             Self::Thread { .. } => "lower udp_sockets, or raise the limit on tasks of the service".into(),
         }

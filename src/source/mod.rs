@@ -6,20 +6,29 @@
 //! To add one: a room beside `syslog/`, an arm in [`Config`] and in [`run`], a sample.
 
 mod error;
+mod finding;
 mod lumberjack;
+mod microsoft;
 mod notice;
+mod pull;
 mod ssh;
 mod syslog;
 mod watch;
 
 pub use error::SourceError;
+pub use finding::Finding;
 pub use lumberjack::Config as LumberjackConfig;
+pub use microsoft::{
+    Cloud, Consent, ConsentError, ContentType, DefenderConfig, DefenderFeed, GraphConfig, GraphFeed, Imported,
+    Office365Config, TokenVersion, import_filebeat,
+};
 pub use notice::{NOTICES, Told, run_notices};
 pub use ssh::{Config as SshConfig, Deeds, HostKey, deeds, host_keys};
 pub use syslog::Config as SyslogConfig;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +41,9 @@ use crate::queue::Intake;
 use crate::status::{Count, Gauge, Handle, Health};
 use crate::wire::syslog::Reading;
 
+/// Who may connect to a source that does not listen: this is never asked.
+static EVERYBODY: LazyLock<Allow> = LazyLock::new(Allow::default);
+
 /// One `[[source]]` table of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -42,6 +54,12 @@ pub enum Config {
     Lumberjack(lumberjack::Config),
     /// Files that devices push over SSH: SCP and SFTP.
     Ssh(ssh::Config),
+    /// The Office 365 Management Activity API.
+    Office365(Box<Office365Config>),
+    /// Microsoft Graph.
+    Graph(Box<GraphConfig>),
+    /// Defender for Endpoint.
+    Defender(Box<DefenderConfig>),
 }
 
 impl Config {
@@ -52,6 +70,9 @@ impl Config {
             Self::Syslog(config) => &config.id,
             Self::Lumberjack(config) => &config.id,
             Self::Ssh(config) => &config.id,
+            Self::Office365(config) => &config.id,
+            Self::Graph(config) => &config.id,
+            Self::Defender(config) => &config.id,
         }
     }
 
@@ -62,6 +83,9 @@ impl Config {
             Self::Syslog(config) => config.validate(),
             Self::Lumberjack(config) => config.validate(),
             Self::Ssh(config) => config.validate(),
+            Self::Office365(config) => config.validate(),
+            Self::Graph(config) => config.validate(),
+            Self::Defender(config) => config.validate(),
         }
     }
 
@@ -72,6 +96,9 @@ impl Config {
             Self::Syslog(config) => config.open_files(),
             Self::Lumberjack(config) => config.open_files(),
             Self::Ssh(config) => config.open_files(),
+            Self::Office365(config) => config.open_files(),
+            Self::Graph(config) => config.open_files(),
+            Self::Defender(config) => config.open_files(),
         }
     }
 
@@ -80,8 +107,8 @@ impl Config {
     pub fn reading(&self) -> Reading {
         match self {
             Self::Syslog(config) => config.reading(),
-            Self::Lumberjack(_) => Reading::default(),
             Self::Ssh(config) => config.reading(),
+            Self::Lumberjack(_) | Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => Reading::default(),
         }
     }
 
@@ -92,6 +119,7 @@ impl Config {
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
             Self::Ssh(config) => &config.listen,
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => &[],
         }
     }
 
@@ -102,6 +130,7 @@ impl Config {
             Self::Syslog(config) => &config.allow,
             Self::Lumberjack(config) => &config.allow,
             Self::Ssh(config) => &config.allow,
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => &EVERYBODY,
         }
     }
 
@@ -112,6 +141,7 @@ impl Config {
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
             Self::Ssh(config) => config.sockets(),
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => BTreeSet::new(),
         }
     }
 }
@@ -149,12 +179,42 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
         Config::Syslog(config) => syslog::run(config, context).await,
         Config::Lumberjack(config) => lumberjack::run(config, context).await,
         Config::Ssh(config) => ssh::run(config, context).await,
+        Config::Office365(config) => microsoft::run_office365(*config, context).await,
+        Config::Graph(config) => microsoft::run_graph(*config, context).await,
+        Config::Defender(config) => microsoft::run_defender(*config, context).await,
     };
     match &result {
         Ok(()) => status.set(Health::Stopped),
         Err(error) => status.set(Health::failed(error.to_string(), error.todo())),
     }
     result
+}
+
+/// The consent of a tenant's administrator to the app of a source; `None` for sources that need none. `redirect` is one of
+/// the app's redirect addresses.
+#[must_use]
+pub fn consent<'a>(config: &'a Config, redirect: &str) -> Option<Consent<'a>> {
+    let account = match config {
+        Config::Office365(config) => config.account(),
+        Config::Graph(config) => config.account(),
+        Config::Defender(config) => config.account(),
+        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) => return None,
+    };
+    Some(Consent::new(account, redirect))
+}
+
+/// Asks each feed of a source once, with the credentials of its settings, and says what is right and what is wrong. Changes
+/// nothing at the vendor. Nothing comes for sources that listen: there is nobody to ask.
+///
+/// # Cancel safety
+/// Safe.
+pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
+    match config {
+        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) => Vec::new(),
+        Config::Office365(config) => microsoft::test_office365(config, clock).await,
+        Config::Graph(config) => microsoft::test_graph(config, clock).await,
+        Config::Defender(config) => microsoft::test_defender(config, clock).await,
+    }
 }
 
 impl net::Tally for Handle {

@@ -54,6 +54,7 @@ names! {
         SparedBatches = "spared_batches", "Batches that were delivered before they had to be written.";
         DamagedRecords = "damaged_records", "Stored records that failed their checks and were set aside.";
         DiskErrors = "disk_errors", "Disk operations that failed.";
+        Requests = "requests", "Requests to a vendor that were answered.";
     }
 }
 
@@ -82,6 +83,7 @@ names! {
         Segments = "segments", "Segment files of the queue.";
         UnackedEvents = "unacked_events", "Events sent whose acknowledgement has not come.";
         ReceiveBufferBytes = "receive_buffer_bytes", "The kernel's receive buffer of all UDP sockets of this source.";
+        LagSeconds = "lag_seconds", "How far the feed that is furthest behind is from the present.";
     }
 }
 

@@ -42,6 +42,8 @@ mod lumberjack_output;
 mod lumberjack_source;
 /// The units on a real service manager.
 mod machine;
+/// What is pulled from Microsoft's clouds.
+mod microsoft;
 /// Drops and gaps become events.
 mod notices;
 /// Far ends.

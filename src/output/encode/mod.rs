@@ -11,9 +11,10 @@
 //!
 //! | key | meaning |
 //! | --- | --- |
-//! | `source`, `kind`, `appliance` | id of the source in the settings, `syslog`/`beats`/`notice`/`line`, id of this box |
+//! | `source`, `kind`, `appliance` | id of the source in the settings, `syslog`/`beats`/`notice`/`pulled`/`line`, id of this box |
 //! | `received` | time of receipt |
-//! | `transport`, `client` | `udp`, `tcp`, `tls`, `internal`, `ssh`; the name in the verified client certificate, or of the device whose key it was |
+//! | `transport`, `client` | `udp`, `tcp`, `tls`, `internal`, `ssh`, `https`; the name in the verified client certificate, or of the device whose key it was |
+//! | `feed` | of what was pulled: account and stream at the vendor |
 //! | `format` | the dialect of the message |
 //! | `relay` | the host of an outer header |
 //! | `fields` | the pairs of a `key=value` body, all as text (a `log_id` has leading zeros), where the reading wants them |
@@ -32,6 +33,7 @@
 //!
 //! **Lines** of pushed files: as syslog, with `log.file.path` and `log.offset` (in bytes), `host.name` the device, and in
 //! `sapphire` the `format` (`asyncos`, `cef`, `w3c` or `text`), `file`, `line` (from 1) and a W3C log's columns as `fields`.
+//! **Pulled records**: as syslog, with the record's text in `message`, `@timestamp` by its own word, and `sapphire.feed`.
 //!
 //! Decisions: `agent` is this box and `observer` is not used, because ECS means by it the firewall itself. `source` is the
 //! last hop and `host` the device: they differ behind a relay, and both are needed.
@@ -41,6 +43,7 @@
 mod beats;
 mod json;
 mod line;
+mod pulled;
 mod syslog;
 
 #[cfg(test)]
@@ -122,6 +125,7 @@ impl Encoder {
             Kind::Beats => ("beats", "lumberjack"),
             Kind::Notice => ("notice", "internal"),
             Kind::Line => ("line", "ssh"),
+            Kind::Pulled => ("pulled", "https"),
         };
         let (name, source) = (quoted(name), quoted(batch.source().as_str()));
         Self {
@@ -153,6 +157,7 @@ impl Encoder {
             Kind::Syslog => self.write_syslog(record, to),
             Kind::Beats | Kind::Notice => self.write_beats(record, to),
             Kind::Line => self.write_line(record, to),
+            Kind::Pulled => self.write_pulled(record, to),
         }
     }
 
@@ -297,7 +302,8 @@ impl OriginText {
         // Writing to a string cannot fail.
         let _ = write!(self.transport, r#"","transport":"{transport}""#);
         if let Some(name) = &self.origin.name {
-            let _ = write!(self.transport, r#","client":{}"#, quoted(name));
+            let key = if self.origin.transport == Transport::Https { "feed" } else { "client" };
+            let _ = write!(self.transport, r#","{key}":{}"#, quoted(name));
         }
         if let Some(peer) = self.origin.peer {
             // A socket for both versions shows IPv4 peers inside IPv6.

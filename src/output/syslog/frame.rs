@@ -166,8 +166,8 @@ impl Current {
         let app = match self.kind {
             Kind::Syslog => "",
             Kind::Beats => "beats",
-            Kind::Notice => "sapphire-edge",
             Kind::Line => "file",
+            Kind::Notice | Kind::Pulled => "sapphire-edge",
         };
         let line = if self.kind == Kind::Line { Line::read(record.bytes) } else { None };
         let host = line.and(record.origin.name.as_deref()).unwrap_or(name);

@@ -18,8 +18,12 @@ pub mod certificates;
 pub mod flood;
 /// A Lumberjack gateway that does what the test tells it.
 pub mod gateway;
+/// An HTTPS server whose answers a test writes.
+pub mod https;
 /// Lumberjack version 2 as the doubles speak it.
 pub mod lumberjack;
+/// Microsoft's clouds.
+pub mod microsoft;
 /// Other people's programs: where they are, and running them.
 pub mod program;
 /// An HTTP proxy.

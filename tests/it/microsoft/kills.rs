@@ -1,0 +1,50 @@
+//! Killed at random while contents come late, twice and out of order: every record arrives, none under two ids.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{arrived, settings};
+use crate::peers::appliance::Appliance;
+use crate::peers::microsoft::{Microsoft, now, record, rfc3339};
+
+/// Rounds; `PULL_KILLS` says how many.
+fn rounds() -> usize {
+    std::env::var("PULL_KILLS").map_or(5, |text| text.parse().unwrap())
+}
+
+#[test]
+fn killed_at_random_every_record_arrives_under_one_id() {
+    let double = Microsoft::start();
+    double.state().page = 3;
+    let more = "backfill = \"2h\"";
+    let office = double.settings(&format!("content_types = [\"Audit.General\", \"Audit.Exchange\"]\n{more}"));
+    let graph = double.settings(&format!("feeds = [\"sign_ins\", \"alerts\"]\n{more}"));
+    let mut edge = Appliance::start(&settings(&[("office365", office), ("graph", graph)]));
+    let mut expected = BTreeSet::new();
+    for round in 0..rounds() {
+        for number in 0..20 {
+            let name = format!("{round}-{number}");
+            let created = now() - 70 - rand::random_range(0..3_600);
+            let records: Vec<String> = (0..3).map(|part| record(&format!("{name}-{part}"), created)).collect();
+            let content_type = if number % 2 == 0 { "Audit.General" } else { "Audit.Exchange" };
+            double.content(content_type, &name, created, &records);
+            if number % 5 == 0 {
+                double.content(content_type, &format!("{name}-again"), created, &records);
+            }
+            expected.extend(records);
+            let path = if number % 2 == 0 { "/v1.0/auditLogs/signIns" } else { "/v1.0/security/alerts_v2" };
+            let field = if number % 2 == 0 { "createdDateTime" } else { "lastUpdateDateTime" };
+            let object = json!({ "id": name, field: rfc3339(created) });
+            expected.insert(object.to_string());
+            double.object(path, object);
+        }
+        std::thread::park_timeout(Duration::from_millis(rand::random_range(50..2_500)));
+        edge.kill();
+        edge.restart();
+    }
+    arrived(&edge, &expected);
+    assert_eq!(double.state().sins, Vec::<String>::new());
+    edge.stop();
+}

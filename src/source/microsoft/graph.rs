@@ -158,11 +158,11 @@ impl Config {
             backfill: self.backfill.0,
             // Entra keeps sign-ins 30 days where the tenant pays for it; what is older is not asked for.
             retention: Duration::from_secs(30 * 86_400),
-            // Wide windows are answered with 504 in large tenants.
-            span: Duration::from_secs(3_600),
+            // Few requests where there is little; where there is much, the API answers with 504, and windows become smaller.
+            span: Duration::from_secs(86_400),
             overlap: self.overlap.0,
             sweep: Duration::from_secs(86_400),
-            longest: Duration::from_secs(2 * 86_400),
+            longest: Duration::from_secs(3 * 86_400),
             settle: Duration::from_secs(60),
         }
     }

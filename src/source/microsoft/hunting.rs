@@ -108,7 +108,7 @@ impl Feed for Hunting {
         let list = list?;
         let mut page = Page { permit, holes: window.hole.take().into_iter().collect(), ..Page::default() };
         page.records = list.records.into_iter().map(|bytes| self.record(bytes, &window)).collect();
-        page.marks = plan.done(&window, now);
+        page.marks = plan.done(&window);
         page.forget = Some(plan.forget(&window));
         page.through = Some(window.to);
         page.next = if window.is_last { Next::Later } else { Next::Now };

@@ -20,6 +20,7 @@ use crate::net::http::header::HeaderName;
 use crate::source::pull::{
     Budget, Feed, Listed, Next, Page, Plan, Position, Pulled, RecordId, Trouble, Window, listed,
 };
+use crate::status::Cause;
 
 /// A window is not halved below this: the trouble is another one then.
 const LEAST_SPAN: Duration = Duration::from_secs(60);
@@ -57,6 +58,8 @@ pub(super) struct Odata {
     /// The type of the source, part of every id.
     pub(super) kind: &'static str,
     name: String,
+    /// The longest window for now.
+    span: Duration,
     open: Option<Open>,
 }
 
@@ -78,7 +81,8 @@ impl Odata {
         kind: &'static str,
     ) -> Self {
         let name = format!("{}/{}", api.identity.tenant, collection.name);
-        Self { api, budget, collection, plan, kind, name, open: None }
+        let span = plan.span;
+        Self { api, budget, collection, plan, kind, name, span, open: None }
     }
 
     /// The address of a window's first page.
@@ -166,7 +170,7 @@ impl Feed for Odata {
         let now = self.api.way.now();
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => match self.plan.next(position, now) {
+            None => match (Plan { span: self.span, ..self.plan.clone() }).next(position, now) {
                 Some(window) => self.open(window)?,
                 None => return Ok(Page { next: Next::Later, ..Page::default() }),
             },
@@ -176,8 +180,8 @@ impl Feed for Odata {
             Ok(list) => list,
             Err(trouble) => {
                 // The window is asked for from its beginning again: links age. A smaller one may be easier.
-                if trouble.cause == crate::status::Cause::Unreachable && self.plan.span > LEAST_SPAN {
-                    self.plan.span = (self.plan.span / 2).max(LEAST_SPAN);
+                if trouble.cause == Cause::Unreachable {
+                    self.span = (self.span / 2).max(LEAST_SPAN);
                 }
                 return Err(trouble);
             }
@@ -193,9 +197,10 @@ impl Feed for Odata {
                 self.open = Some(open);
             }
             None => {
-                page.marks = self.plan.done(&open.window, now);
+                page.marks = self.plan.done(&open.window);
                 page.forget = Some(self.plan.forget(&open.window));
                 page.through = Some(open.window.to);
+                self.span = (self.span * 2).min(self.plan.span);
                 page.next = if open.window.is_last { Next::Later } else { Next::Now };
             }
         }

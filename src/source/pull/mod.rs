@@ -22,6 +22,8 @@ mod run;
 mod settings;
 mod split;
 mod store;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod way;
 mod window;

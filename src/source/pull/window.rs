@@ -1,4 +1,9 @@
-//! Windows of time without gaps: closed ones one after the other, and at the present an overlap for what comes late.
+//! Windows of time without gaps, one after the other, that look back as far as something may have come late.
+//!
+//! Two marks: everything before `through` was asked for, and everything before `sure` was asked for when it was older than
+//! the overlap, so that nothing late can come there any more. A window begins at `sure`: while old time is caught up with that
+//! is where the last one ended, at the present it is the overlap before it, and after a long stop it is the overlap before the
+//! stop.
 
 use std::time::Duration;
 
@@ -7,6 +12,8 @@ use crate::clock::Timestamp;
 
 /// The mark that says up to where everything was had.
 pub(in crate::source) const THROUGH: &str = "through";
+/// The mark that says up to where nothing late can come any more.
+const SURE: &str = "sure";
 /// The mark of the last look back.
 const SWEPT: &str = "swept";
 /// What was seen is remembered a little longer than it can come again.
@@ -21,9 +28,9 @@ pub(in crate::source) struct Plan {
     pub(in crate::source) retention: Duration,
     /// The longest window.
     pub(in crate::source) span: Duration,
-    /// The present is asked for again this far back each time...
+    /// Something may be listed so late: it is asked for again until it is older...
     pub(in crate::source) overlap: Duration,
-    /// ...and once a day this far.
+    /// ...and once a day this far back.
     pub(in crate::source) sweep: Duration,
     /// The longest window that the vendor takes, with what it looks back.
     pub(in crate::source) longest: Duration,
@@ -38,9 +45,11 @@ pub(in crate::source) struct Window {
     pub(in crate::source) from: Timestamp,
     /// The moment after its last.
     pub(in crate::source) to: Timestamp,
+    /// When it was opened, by the vendor's clock.
+    pub(in crate::source) asked: Timestamp,
     /// Whether it reaches the present.
     pub(in crate::source) is_last: bool,
-    /// It is the daily look back.
+    /// It is the daily look back, or there was nothing before it.
     pub(in crate::source) is_sweep: bool,
     /// What lies too far back to be asked for.
     pub(in crate::source) hole: Option<Hole>,
@@ -76,28 +85,25 @@ impl Plan {
             Some(through) => through,
         };
         let full = after(start, self.span);
-        if full < end {
-            return Some(Window { from: start, to: full, is_last: false, is_sweep: false, hole });
-        }
-        let swept = position.time(SWEPT);
+        let is_last = full >= end;
+        let to = full.min(end);
         let day = Duration::from_secs(86_400);
-        let is_sweep = through.is_some() && !self.sweep.is_zero() && swept.is_none_or(|at| now.since(at) >= day);
-        let back = if is_sweep { self.sweep.max(self.overlap) } else { self.overlap };
-        let from = if through.is_some() {
-            before(start, back).max(before(end, self.longest)).max(oldest).min(start)
-        } else {
-            start
-        };
-        (from < end).then_some(Window { from, to: end, is_last: true, is_sweep, hole })
+        let is_due = || position.time(SWEPT).is_none_or(|at| now.since(at) >= day);
+        let is_sweep = through.is_some() && is_last && !self.sweep.is_zero() && is_due();
+        let sure = position.time(SURE).unwrap_or(start);
+        let back = if is_sweep { sure.min(before(start, self.sweep)) } else { sure };
+        let from = back.max(before(to, self.longest)).max(oldest).min(start);
+        let is_sweep = is_sweep || through.is_none();
+        (from < to).then_some(Window { from, to, asked: now, is_last, is_sweep, hole })
     }
 
     /// The marks once everything of a window was had.
-    pub(in crate::source) fn done(&self, window: &Window, now: Timestamp) -> Vec<(String, Option<Vec<u8>>)> {
-        let mut marks = vec![(THROUGH.to_owned(), Position::time_value(window.to))];
+    pub(in crate::source) fn done(&self, window: &Window) -> Vec<(String, Option<Vec<u8>>)> {
+        let mut set = vec![(THROUGH, window.to), (SURE, whole(window.to.min(before(window.asked, self.overlap))))];
         if window.is_sweep {
-            marks.push((SWEPT.to_owned(), Position::time_value(now)));
+            set.push((SWEPT, window.asked));
         }
-        marks
+        set.into_iter().map(|(name, time)| (name.to_owned(), Position::time_value(time))).collect()
     }
 
     /// What was seen before this cannot come again after a window was had.
@@ -132,7 +138,7 @@ mod tests {
     fn follow(position: &mut Position, now: Timestamp) -> Vec<Window> {
         let mut windows = Vec::new();
         while let Some(window) = plan().next(position, now) {
-            for (name, value) in plan().done(&window, now) {
+            for (name, value) in plan().done(&window) {
                 position.set(name, value);
             }
             windows.push(window.clone());
@@ -149,14 +155,17 @@ mod tests {
         let windows = follow(&mut position, at(100.0));
         assert_eq!((windows.len(), windows[0].from), (10, at(90.0)));
         assert!(windows.windows(2).all(|pair| pair[1].from <= pair[0].to && pair[0].to.since(pair[0].from) <= HOUR));
+        assert!(windows[..9].windows(2).all(|pair| pair[1].from == pair[0].to), "nothing is asked for twice");
         assert_eq!(windows[9].to, before(at(100.0), HOUR / 60));
-        // The next one looks back, and once a day further.
+        // The next ones look back, and once a day further.
         let next = follow(&mut position, at(100.1));
         assert!(next.len() == 1 && next[0].is_last);
-        let next = follow(&mut position, at(101.0));
-        assert_eq!(next[0].from, before(windows[9].to, HOUR / 2).min(next[0].from));
+        assert_eq!(next[0].from, at(99.5));
+        // After a stop what was listed late before it is asked for too, though the window does not reach the present.
+        let next = follow(&mut position, at(104.0));
+        assert_eq!((next[0].from, next[0].is_last, next.len()), (at(99.6), false, 4));
         let sweeps = |windows: &[Window]| windows.iter().filter(|window| window.is_sweep).count();
-        assert_eq!(sweeps(&follow(&mut position, at(102.0))), 0);
+        assert_eq!(sweeps(&follow(&mut position, at(105.0))), 0);
         assert_eq!(sweeps(&follow(&mut position, at(130.0))), 1);
     }
 

@@ -1,5 +1,6 @@
 //! Sources of Microsoft's clouds through the real program, against the double.
 
+mod backlog;
 mod commands;
 mod faults;
 mod flow;

@@ -78,7 +78,8 @@ impl Contents {
         if enabled.get(self.content_type.as_str()) == Some(&true) {
             let now = self.tenant.api.way.now();
             let from = Timestamp(now.0.saturating_sub(60_000_000));
-            let url = self.window_url(&Window { from, to: now, is_last: true, is_sweep: false, hole: None })?;
+            let url =
+                self.window_url(&Window { from, to: now, asked: now, is_last: true, is_sweep: false, hole: None })?;
             self.tenant.api.ask(&self.tenant.request(&url, Some(self.content_type), &[])).await?;
         }
         Ok(())
@@ -260,9 +261,8 @@ impl Feed for Contents {
                 return Err(trouble);
             }
             let Some(open) = self.open.take() else { continue };
-            let now = self.tenant.api.way.now();
             return Ok(Page {
-                marks: self.plan.done(&open.window, now),
+                marks: self.plan.done(&open.window),
                 forget: Some(self.plan.forget(&open.window)),
                 through: Some(open.window.to),
                 next: if open.window.is_last { Next::Later } else { Next::Now },

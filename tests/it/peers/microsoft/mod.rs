@@ -2,7 +2,7 @@
 //! pages say, with faults on demand.
 
 mod odata;
-mod office365;
+pub mod office365;
 mod token;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +30,7 @@ pub struct Content {
     pub created: i64,
     /// From when on it is listed.
     pub listed: i64,
+    /// Nothing stands for many records.
     pub body: String,
 }
 

@@ -123,6 +123,25 @@ fn blob(state: &State, id: &str) -> Response {
     match state.contents.iter().find(|content| content.id == id) {
         None => refusal(404, "AF20050"),
         Some(content) if content.created < now() - 7 * 86_400 => refusal(400, "AF20051"),
+        Some(content) if content.body.is_empty() => Response::text(200, &bulk(content)),
         Some(content) => Response::text(200, &content.body),
     }
+}
+
+/// Records of a content.
+pub const BULK: usize = 1_000;
+
+/// Many records, made when they are asked for.
+fn bulk(content: &super::Content) -> String {
+    let time = &rfc3339(content.created)[..19];
+    let mut body = String::with_capacity(BULK * 700);
+    for number in 0..BULK {
+        body.push(if number == 0 { '[' } else { ',' });
+        body.push_str(&format!(
+            r#"{{"CreationTime":"{time}","Id":"{}-{number}","Operation":"FileAccessed","OrganizationId":"{TENANT}","RecordType":6,"ResultStatus":"Success","UserKey":"10030000AAAABBBB@fabrikam.example","UserType":0,"Version":1,"Workload":"SharePoint","ClientIP":"203.0.113.{}","ObjectId":"https://fabrikam.sharepoint.example/sites/team/Shared Documents/report-{number}.docx","UserId":"user{}@fabrikam.example","UserAgent":"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36","ExtendedProperties":[{{"Name":"RequestType","Value":"OAuth2:Token"}}]}}"#,
+            content.id, number % 250, number % 37
+        ));
+    }
+    body.push(']');
+    body
 }

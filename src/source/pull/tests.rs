@@ -1,0 +1,264 @@
+//! Histories of the loop: a vendor whose records come late, twice and out of order, a box that is cut off at random
+//! moments and forgets what was not settled, time that runs by itself. Every record must arrive, none under two ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio_util::sync::CancellationToken;
+
+use super::store::Later;
+use super::*;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Batch, SourceId};
+use crate::net::tls::ClientConfig;
+use crate::quantity::Span;
+use crate::queue::Closed;
+use crate::status::{Board, Component};
+
+const START: u64 = 1_700_000_000_000_000;
+const SECOND: u64 = 1_000_000;
+
+/// A queue that keeps batches in order and makes them durable after a while; a cut takes what is not durable.
+#[derive(Default)]
+struct Model {
+    durable: Vec<Batch>,
+    waiting: Vec<(Batch, tokio::sync::oneshot::Sender<()>)>,
+}
+
+#[derive(Clone, Default)]
+struct ModelStore(Arc<Mutex<Model>>);
+
+impl ModelStore {
+    fn sync(&self) {
+        let mut model = self.0.lock().unwrap();
+        for (batch, settled) in std::mem::take(&mut model.waiting) {
+            model.durable.push(batch);
+            let _ = settled.send(());
+        }
+    }
+
+    /// The power goes: of what waits, a random first part was written.
+    fn cut(&self, dice: &mut StdRng) {
+        let mut model = self.0.lock().unwrap();
+        let written = dice.random_range(0..=model.waiting.len());
+        for (at, (batch, _)) in std::mem::take(&mut model.waiting).into_iter().enumerate() {
+            if at < written {
+                model.durable.push(batch);
+            }
+        }
+    }
+
+    /// Text and id of every durable record.
+    fn records(&self) -> Vec<(String, String)> {
+        let model = self.0.lock().unwrap();
+        let mut all = Vec::new();
+        for batch in &model.durable {
+            let mut records = batch.records();
+            while let Some(record) = records.next() {
+                all.push((String::from_utf8(record.bytes.to_vec()).unwrap(), record.id.unwrap().to_owned()));
+            }
+        }
+        all
+    }
+}
+
+impl Store for ModelStore {
+    fn submit(&self, batch: Batch) -> Later<'_, Result<Later<'static, Result<(), Closed>>, Closed>> {
+        let (settle, settled) = tokio::sync::oneshot::channel();
+        self.0.lock().unwrap().waiting.push((batch, settle));
+        let ticket: Later<'static, Result<(), Closed>> = Box::pin(async move { settled.await.map_err(|_| Closed) });
+        Box::pin(async move { Ok(ticket) })
+    }
+
+    fn checkpoint(&self, _: SourceId, feed: String) -> Later<'_, io::Result<BTreeMap<Vec<u8>, Vec<u8>>>> {
+        let mut kept = BTreeMap::new();
+        for checkpoint in self.0.lock().unwrap().durable.iter().filter_map(Batch::checkpoint) {
+            assert_eq!(checkpoint.feed, feed);
+            for (key, value) in checkpoint.changes.clone() {
+                match value {
+                    Some(value) => kept.insert(key, value),
+                    None => kept.remove(&key),
+                };
+            }
+        }
+        Box::pin(async move { Ok(kept) })
+    }
+}
+
+/// A record at the vendor: when it happened, from when on it is listed.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: u32,
+    time: Timestamp,
+    listed: Timestamp,
+}
+
+/// A vendor with windows and pages, that fails now and then.
+struct Vendor {
+    entries: Vec<Entry>,
+    clock: Clock,
+    plan: Plan,
+    dice: StdRng,
+    open: Option<(Window, usize)>,
+}
+
+const PAGE: usize = 3;
+
+impl Feed for Vendor {
+    fn name(&self) -> &'static str {
+        "feed"
+    }
+
+    async fn pull(&mut self, position: &Position) -> Result<Page, Trouble> {
+        tokio::time::sleep(Duration::from_millis(self.dice.random_range(1..500))).await;
+        if self.dice.random_bool(0.1) {
+            self.open = None;
+            let wait = self.dice.random_bool(0.5).then_some(Duration::from_secs(2));
+            return Err(Trouble::passing("not well", wait));
+        }
+        let now = self.clock.now();
+        let Some((window, page)) = self.open.take().or_else(|| Some((self.plan.next(position, now)?, 0))) else {
+            return Ok(Page { next: Next::Later, ..Page::default() });
+        };
+        let mut found: Vec<&Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.listed <= now && window.from <= entry.time && entry.time < window.to)
+            .collect();
+        // Newest first, as Graph.
+        found.sort_by_key(|entry| std::cmp::Reverse((entry.time, entry.id)));
+        let records = found.iter().skip(page * PAGE).take(PAGE).map(|entry| Pulled {
+            id: RecordId::of(&[b"test", &entry.id.to_be_bytes()]),
+            remember: Some(entry.time),
+            bytes: Bytes::from(entry.id.to_string()),
+        });
+        let mut answer = Page { records: records.collect(), ..Page::default() };
+        if (page + 1) * PAGE < found.len() {
+            self.open = Some((window, page + 1));
+        } else {
+            answer.marks = self.plan.done(&window);
+            answer.forget = Some(self.plan.forget(&window));
+            answer.through = Some(window.to);
+            answer.next = if window.is_last { Next::Later } else { Next::Now };
+        }
+        Ok(answer)
+    }
+}
+
+fn plan(overlap: u64) -> Plan {
+    Plan {
+        backfill: Duration::from_secs(3_600),
+        retention: Duration::from_secs(86_400),
+        span: Duration::from_secs(600),
+        overlap: Duration::from_secs(overlap),
+        sweep: Duration::ZERO,
+        longest: Duration::from_secs(86_400),
+        settle: Duration::from_secs(5),
+    }
+}
+
+/// Some before the start, some while it runs; listed up to 14 minutes late, which the overlap of 15 covers.
+fn entries(dice: &mut StdRng) -> Vec<Entry> {
+    let count = dice.random_range(10..200);
+    let entry = |id: u32| {
+        let time = Timestamp(START - 3_000 * SECOND + dice.random_range(0..4_800) * SECOND);
+        Entry { id, time, listed: Timestamp(time.0 + dice.random_range(0..14 * 60) * SECOND) }
+    };
+    (0..count).map(entry).collect()
+}
+
+fn bench(store: &ModelStore, clock: &Clock) -> Bench {
+    let tls = ClientConfig::default();
+    let route = Route {
+        connect_timeout: Span::secs(1),
+        backoff: (Span::secs(1), Span::secs(10)),
+        proxy: None,
+        proxy_user: None,
+        proxy_password_file: None,
+        tls: &tls,
+    };
+    let status = Board::new(clock.clone()).handle(Component::Source, "test");
+    let way = Arc::new(Way::new(&route, clock.clone()));
+    let picture = Arc::new(Picture::new(status.clone(), way, std::iter::once("feed".to_owned())));
+    let (id, store) = (SourceId::from("test"), Arc::new(store.clone()) as Arc<dyn Store>);
+    Bench { id, store, status, clock: clock.clone(), stop: CancellationToken::new(), picture }
+}
+
+/// Runs until the vendor's last record was listed and a whole poll has passed since, with cuts in between. How many records
+/// are missing; none may be there twice.
+async fn history(seed: u64, overlap: u64) -> usize {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let micros = Arc::new(AtomicU64::new(START));
+    let (clock, store) = (Clock::Fixed(Arc::clone(&micros)), ModelStore::default());
+    let entries = entries(&mut dice);
+    let pace = Pace { poll: Duration::from_secs(60), backoff: (Duration::from_secs(1), Duration::from_secs(10)) };
+    let end = START + 3_600 * SECOND;
+    let mut is_last = false;
+    while !is_last {
+        let bench = bench(&store, &clock);
+        let mut feeds = Feeds::new(&bench);
+        let dice_of_feed = StdRng::seed_from_u64(dice.random());
+        let vendor = Vendor {
+            entries: entries.clone(),
+            clock: clock.clone(),
+            plan: plan(overlap),
+            dice: dice_of_feed,
+            open: None,
+        };
+        feeds.start(vendor, pace, bench.clone());
+        is_last = micros.load(Ordering::Relaxed) > end - 900 * SECOND;
+        let run = if is_last { 2_000 } else { dice.random_range(1..300) };
+        for _ in 0..run {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            micros.fetch_add(SECOND, Ordering::Relaxed);
+            if dice.random_bool(0.7) {
+                store.sync();
+            }
+        }
+        if is_last {
+            bench.stop.cancel();
+            feeds.join().await.unwrap();
+            store.sync();
+        } else {
+            drop(feeds);
+            store.cut(&mut dice);
+            // It stays off for a while.
+            micros.fetch_add(dice.random_range(0..1_500) * SECOND, Ordering::Relaxed);
+        }
+    }
+    let records = store.records();
+    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    records.iter().for_each(|(text, id)| drop(ids.entry(text).or_default().insert(id)));
+    let expected: BTreeSet<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
+    let found: BTreeSet<String> = ids.keys().map(|text| (*text).to_owned()).collect();
+    assert!(found.is_subset(&expected), "seed {seed}");
+    assert!(ids.values().all(|ids| ids.len() == 1), "seed {seed}: under two ids");
+    assert_eq!(records.len(), found.len(), "seed {seed}: ids that were seen are kept with their records");
+    expected.len() - found.len()
+}
+
+/// `PULL_HISTORIES` says how many, `PULL_SEED` where they begin.
+#[tokio::test(start_paused = true)]
+async fn every_record_arrives_once_whenever_the_power_goes() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let first = number("PULL_SEED", 1);
+    for seed in first..first + number("PULL_HISTORIES", 200) {
+        assert_eq!(history(seed, 900).await, 0, "seed {seed}");
+    }
+}
+
+/// The histories are hard enough to find an overlap that is too short.
+#[tokio::test(start_paused = true)]
+async fn records_that_are_later_than_the_overlap_are_missed() {
+    let mut missing = 0;
+    for seed in 1..20 {
+        missing += history(seed, 300).await;
+    }
+    assert!(missing > 0);
+}

@@ -21,7 +21,7 @@ use crate::event::SourceId;
 use crate::net::Endpoint;
 use crate::net::tls::ClientConfig;
 use crate::quantity::{Size, Span};
-use crate::source::pull::{Budget, Feed as _, Feeds, Pace, Plan, within};
+use crate::source::pull::{Budget, Feed, Feeds, Pace, Plan, within};
 use crate::source::{Context, Finding, SourceError};
 
 /// Where a query's window goes.
@@ -248,7 +248,7 @@ pub(in crate::source) async fn run(config: Config, context: Context) -> Result<(
     let (lists, queries) = config.build(context.clock.clone())?;
     let way = lists.first().map(|feed| &feed.api).or_else(|| queries.first().map(|feed| &feed.api));
     let Some(way) = way.map(|api| Arc::clone(&api.way)) else { return Ok(()) };
-    let names = lists.iter().map(|feed| feed.name()).chain(queries.iter().map(|feed| feed.name()));
+    let names = lists.iter().map(Feed::name).chain(queries.iter().map(Feed::name));
     let bench = account::bench(&config.id, &context, way, names);
     let backoff = (config.backoff_min.0, config.backoff_max.0);
     let mut tasks = Feeds::new(&bench);

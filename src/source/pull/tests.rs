@@ -234,7 +234,9 @@ async fn history(seed: u64, overlap: u64) -> usize {
     }
     let records = store.records();
     let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    records.iter().for_each(|(text, id)| drop(ids.entry(text).or_default().insert(id)));
+    for (text, id) in &records {
+        ids.entry(text).or_default().insert(id);
+    }
     let expected: BTreeSet<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
     let found: BTreeSet<String> = ids.keys().map(|text| (*text).to_owned()).collect();
     assert!(found.is_subset(&expected), "seed {seed}");

@@ -29,7 +29,7 @@ use super::account;
 use super::session::Api;
 use crate::clock::Clock;
 use crate::event::SourceId;
-use crate::source::pull::{Budget, Feed as _, Feeds, Pace};
+use crate::source::pull::{Budget, Feed, Feeds, Pace};
 use crate::source::{Context, Finding, SourceError};
 
 /// What the feeds of one tenant share.
@@ -64,7 +64,7 @@ fn feeds(config: &Config, clock: Clock) -> Result<Vec<Contents>, SourceError> {
 pub(in crate::source) async fn run(config: Config, context: Context) -> Result<(), SourceError> {
     let feeds = feeds(&config, context.clock.clone())?;
     let Some(way) = feeds.first().map(|feed| Arc::clone(&feed.tenant.api.way)) else { return Ok(()) };
-    let bench = account::bench(&config.id, &context, way, feeds.iter().map(|feed| feed.name()));
+    let bench = account::bench(&config.id, &context, way, feeds.iter().map(Feed::name));
     let pace = Pace { poll: config.poll_interval.0, backoff: (config.backoff_min.0, config.backoff_max.0) };
     let mut tasks = Feeds::new(&bench);
     for feed in feeds {

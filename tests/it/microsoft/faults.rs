@@ -9,6 +9,7 @@ use super::{arrived, edge, settings};
 use crate::peers::appliance::Appliance;
 use crate::peers::https::Response;
 use crate::peers::microsoft::{Microsoft, SECRET, now, record};
+use crate::peers::proxy::Proxy;
 
 const ONE: &str = "content_types = [\"Audit.General\"]\nbackfill = \"1h\"";
 
@@ -188,4 +189,33 @@ fn a_clock_that_is_wrong_is_said_and_loses_nothing() {
     arrived(&edge, &BTreeSet::from(records));
     let line = edge.line(Component::Source, "office365", |line| said(line).contains("clock"));
     assert!(said(&line).contains("behind the vendor's"), "{}", said(&line));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_is_used_and_what_stands_in_the_way_is_said() {
+    let double = Microsoft::start();
+    let records = [record("one", now())];
+    double.content("Audit.General", "a", now() - 300, &records);
+    let proxy = Proxy::start("proxy-authorization: Basic dXNlcjpwYXNzd29yZA==").await;
+    let password = double.authority.folder().join("password");
+    std::fs::write(&password, "wrong").unwrap();
+    let more =
+        format!("{ONE}\nproxy = \"{}\"\nproxy_user = \"user\"\nproxy_password_file = {password:?}", proxy.address());
+    let through = edge(&double, "office365", &more);
+    let line = through.line(Component::Source, "office365", |line| line.health.word() == "failed");
+    assert!(said(&line).contains("check the proxy, its user and its password"), "{}", said(&line));
+    std::fs::write(&password, "password").unwrap();
+    arrived(&through, &BTreeSet::from(records));
+    no_secret_is_said(&double, &through);
+    through.stop();
+
+    let unknown = double.settings(ONE).replace(&double.server.url(), "https://127.0.0.1:1");
+    let unreachable = Appliance::start(&settings(&[("office365", unknown)]));
+    let line = unreachable.line(Component::Source, "office365", |line| line.health.word() == "failed");
+    assert!(said(&line).contains("127.0.0.1:1"), "{}", said(&line));
+    let ca = format!("ca = {:?}", double.authority.ca());
+    let intercepted = double.settings(ONE).replace(&ca, "");
+    let intercepted = Appliance::start(&settings(&[("office365", intercepted)]));
+    let line = intercepted.line(Component::Source, "office365", |line| line.health.word() == "failed");
+    assert!(said(&line).contains("tls.ca"), "{}", said(&line));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sapphire_edge::status::{Component, Count};
+use sapphire_edge::status::{Component, Count, Line};
 use serde_json::json;
 
 use super::{arrived, edge, events, settings};
@@ -49,8 +49,8 @@ fn all_feeds_of_all_sources_arrive_byte_by_byte() {
     assert_eq!((&audit["sapphire"]["source"], &audit["sapphire"]["transport"]), (&json!("office365"), &json!("https")));
     assert!(audit["@timestamp"] != audit["event"]["created"], "the record's own time");
     for source in ["office365", "graph", "defender"] {
-        let line = edge.line(Component::Source, source, |line| line.health.word() == "healthy");
-        assert_eq!(line.count(Count::ReceivedEvents), line.count(Count::SettledEvents));
+        let settled = |line: &Line| line.count(Count::ReceivedEvents) == line.count(Count::SettledEvents);
+        let line = edge.line(Component::Source, source, |line| line.health.word() == "healthy" && settled(line));
         assert!(line.count(Count::Requests) > 10);
     }
     assert_eq!(double.state().sins, Vec::<String>::new());
@@ -73,7 +73,10 @@ fn what_comes_late_or_twice_arrives_once() {
     expected.extend([late, earlier]);
     arrived(&edge, &expected);
     // After a restart nothing comes once more, but for the record that the vendor itself has twice.
+    // The file may have them before our own disk, which alone makes them settled.
     let before = events(&edge).len();
+    let all = u64::try_from(before).unwrap();
+    edge.line(Component::Source, "office365", |line| line.count(Count::SettledEvents) >= all);
     let mut edge = edge;
     edge.kill();
     edge.restart();

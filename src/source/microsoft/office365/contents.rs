@@ -22,7 +22,7 @@ const MOST_ITEMS: usize = 20_000;
 const TRIES: u32 = 3;
 /// Marks of contents that were passed over begin so.
 const LATE: &str = "late/";
-/// Most contents that wait for a later try; beyond it they are asked for again with their window.
+/// Most contents that wait for a later try; beyond it their window is not done before one of them is there.
 const MOST_LATE: usize = 1_000;
 
 /// A content, as it is listed.
@@ -129,6 +129,10 @@ impl Contents {
         let Fetched { item, tries, body, permit } = fetched;
         let (id, late) = (self.id(&item), format!("{LATE}{}", item.content_id));
         let created = moment(&item.content_created).unwrap_or_else(|| self.tenant.api.way.now());
+        // Pages shift while they are listed: a content may be in two of them.
+        if position.has_seen(id) && position.mark(&late).is_none() {
+            return Ok(Page { permit, ..Page::default() });
+        }
         let mut page = Page { permit, seen: vec![(id, created)], ..Page::default() };
         if position.mark(&late).is_some() {
             page.marks.push((late.clone(), None));
@@ -146,12 +150,14 @@ impl Contents {
                 page.holes.push(Hole { what, from: created, to: created });
                 Ok(page)
             }
-            // Anything that concerns this content alone must not hold up the others.
-            Err(trouble) if trouble.cause == crate::status::Cause::Protocol && tries + 1 >= TRIES => {
+            // Anything that concerns this content alone must not hold up the others, unless there are too many of that kind.
+            Err(trouble)
+                if trouble.cause == crate::status::Cause::Protocol
+                    && tries + 1 >= TRIES
+                    && position.marks(LATE).count() < MOST_LATE =>
+            {
                 tracing::warn!(content = item.content_id, error = trouble.what, "passed over for now");
-                let is_room = position.marks(LATE).count() < MOST_LATE;
-                page.seen.retain(|_| is_room);
-                page.marks = if is_room { vec![(late, serde_json::to_vec(&item).ok())] } else { Vec::new() };
+                page.marks = vec![(late, serde_json::to_vec(&item).ok())];
                 Ok(page)
             }
             Err(trouble) => {

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::peers::appliance::{Appliance, until};
+use crate::peers::appliance::Appliance;
 use crate::peers::microsoft::Microsoft;
+use crate::peers::try_until;
 
 /// A gateway's file, and sources that pull.
 pub fn settings(sources: &[(&str, String)]) -> String {
@@ -34,13 +35,16 @@ pub fn events(edge: &Appliance) -> Vec<Value> {
 
 /// Waits until the file holds these messages, each under one id, and nothing else.
 pub fn arrived(edge: &Appliance, expected: &BTreeSet<String>) -> Vec<Value> {
-    until("all records are in the file", || {
+    let mut missing = Vec::new();
+    let is_all = try_until(|| {
         let found: BTreeSet<String> =
             events(edge).iter().map(|event| event["message"].as_str().unwrap().to_owned()).collect();
         let more: Vec<_> = found.difference(expected).collect();
         assert!(more.is_empty(), "never sent: {more:?}");
-        (found.len() == expected.len()).then_some(())
+        missing = expected.difference(&found).cloned().collect();
+        missing.is_empty().then_some(())
     });
+    assert!(is_all.is_some(), "missing: {missing:#?}");
     let events = events(edge);
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in &events {

@@ -31,6 +31,8 @@ pub enum Kind {
     Line,
     /// A record of a vendor's API as it stood in the answer, one JSON value; its origin names the feed.
     Pulled,
+    /// A record of an Azure event hub: a line that says where it stood (`wire::azure`), then the record as it came.
+    EventHub,
 }
 
 impl Kind {
@@ -43,13 +45,14 @@ impl Kind {
             Self::Notice => 3,
             Self::Pulled => 4,
             Self::Line => 5,
+            Self::EventHub => 6,
         }
     }
 
     /// The kind that a number on disk stands for.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        let all = [Self::Syslog, Self::Beats, Self::Notice, Self::Pulled, Self::Line];
+        let all = [Self::Syslog, Self::Beats, Self::Notice, Self::Pulled, Self::Line, Self::EventHub];
         all.into_iter().find(|kind| kind.code() == code)
     }
 }

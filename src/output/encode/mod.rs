@@ -11,7 +11,7 @@
 //!
 //! | key | meaning |
 //! | --- | --- |
-//! | `source`, `kind`, `appliance` | id of the source in the settings, `syslog`/`beats`/`notice`/`pulled`/`line`, id of this box |
+//! | `source`, `kind`, `appliance` | id of the source in the settings, `syslog`/`beats`/`notice`/`pulled`/`line`/`event_hub`, id of this box |
 //! | `received` | time of receipt |
 //! | `transport`, `client` | `udp`, `tcp`, `tls`, `internal`, `ssh`, `https`; the name in the verified client certificate, or of the device whose key it was |
 //! | `feed` | of what was pulled: account and stream at the vendor |
@@ -34,12 +34,17 @@
 //! **Lines** of pushed files: as syslog, with `log.file.path` and `log.offset` (in bytes), `host.name` the device, and in
 //! `sapphire` the `format` (`asyncos`, `cef`, `w3c` or `text`), `file`, `line` (from 1) and a W3C log's columns as `fields`.
 //! **Pulled records**: as syslog, with the record's text in `message`, `@timestamp` by its own word, and `sapphire.feed`.
+//! **Event hub records**: as syslog, with the record's text in `message`, `event.dataset` by its stream, `cloud.provider`,
+//! and `azure` with its place (the names of Filebeat's azure-eventhub input: `eventhub`, `consumer_group`, `partition_id`,
+//! `offset`, `sequence_number`, `enqueued_time`, `partition_key`; besides `namespace`, `record` = its number in the
+//! envelope from 0, `category` and `resource_id`). What was odd about the envelope is a mark.
 //!
 //! Decisions: `agent` is this box and `observer` is not used, because ECS means by it the firewall itself. `source` is the
 //! last hop and `host` the device: they differ behind a relay, and both are needed.
 //!
 //! Not supported: dots in field names (Logstash reads them as they are), sender's objects that hold one name twice.
 
+mod azure;
 mod beats;
 mod json;
 mod line;
@@ -126,6 +131,7 @@ impl Encoder {
             Kind::Notice => ("notice", "internal"),
             Kind::Line => ("line", "ssh"),
             Kind::Pulled => ("pulled", "https"),
+            Kind::EventHub => ("event_hub", "azure-eventhub"),
         };
         let (name, source) = (quoted(name), quoted(batch.source().as_str()));
         Self {
@@ -158,6 +164,7 @@ impl Encoder {
             Kind::Beats | Kind::Notice => self.write_beats(record, to),
             Kind::Line => self.write_line(record, to),
             Kind::Pulled => self.write_pulled(record, to),
+            Kind::EventHub => self.write_event_hub(record, to),
         }
     }
 

@@ -168,6 +168,7 @@ impl Current {
             Kind::Beats => "beats",
             Kind::Line => "file",
             Kind::Notice | Kind::Pulled => "sapphire-edge",
+            Kind::EventHub => "azure",
         };
         let line = if self.kind == Kind::Line { Line::read(record.bytes) } else { None };
         let host = line.and(record.origin.name.as_deref()).unwrap_or(name);

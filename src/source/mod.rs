@@ -7,6 +7,7 @@
 
 mod error;
 mod finding;
+mod hubs;
 mod lumberjack;
 mod microsoft;
 mod notice;
@@ -17,6 +18,7 @@ mod watch;
 
 pub use error::SourceError;
 pub use finding::Finding;
+pub use hubs::Config as EventHubsConfig;
 pub use lumberjack::Config as LumberjackConfig;
 pub use microsoft::{
     Cloud, Consent, ConsentError, ContentType, DefenderConfig, DefenderFeed, GraphConfig, GraphFeed, Imported,
@@ -41,9 +43,6 @@ use crate::queue::Intake;
 use crate::status::{Count, Gauge, Handle, Health};
 use crate::wire::syslog::Reading;
 
-/// Who may connect to a source that does not listen: this is never asked.
-static EVERYBODY: LazyLock<Allow> = LazyLock::new(Allow::default);
-
 /// One `[[source]]` table of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -60,6 +59,8 @@ pub enum Config {
     Graph(Box<GraphConfig>),
     /// Defender for Endpoint.
     Defender(Box<DefenderConfig>),
+    /// Azure Event Hubs over AMQP 1.0.
+    EventHubs(Box<EventHubsConfig>),
 }
 
 impl Config {
@@ -73,6 +74,7 @@ impl Config {
             Self::Office365(config) => &config.id,
             Self::Graph(config) => &config.id,
             Self::Defender(config) => &config.id,
+            Self::EventHubs(config) => &config.id,
         }
     }
 
@@ -86,6 +88,7 @@ impl Config {
             Self::Office365(config) => config.validate(),
             Self::Graph(config) => config.validate(),
             Self::Defender(config) => config.validate(),
+            Self::EventHubs(config) => config.validate(),
         }
     }
 
@@ -99,6 +102,7 @@ impl Config {
             Self::Office365(config) => config.open_files(),
             Self::Graph(config) => config.open_files(),
             Self::Defender(config) => config.open_files(),
+            Self::EventHubs(config) => config.open_files(),
         }
     }
 
@@ -108,7 +112,9 @@ impl Config {
         match self {
             Self::Syslog(config) => config.reading(),
             Self::Ssh(config) => config.reading(),
-            Self::Lumberjack(_) | Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => Reading::default(),
+            Self::Lumberjack(_) | Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => {
+                Reading::default()
+            }
         }
     }
 
@@ -119,18 +125,19 @@ impl Config {
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
             Self::Ssh(config) => &config.listen,
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => &[],
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => &[],
         }
     }
 
     /// The networks that may send to it.
     #[must_use]
     pub fn allow(&self) -> &Allow {
+        static NOBODY_COMES: LazyLock<Allow> = LazyLock::new(Allow::default);
         match self {
             Self::Syslog(config) => &config.allow,
             Self::Lumberjack(config) => &config.allow,
             Self::Ssh(config) => &config.allow,
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => &EVERYBODY,
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => &NOBODY_COMES,
         }
     }
 
@@ -141,7 +148,7 @@ impl Config {
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
             Self::Ssh(config) => config.sockets(),
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) => BTreeSet::new(),
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => BTreeSet::new(),
         }
     }
 }
@@ -182,6 +189,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
         Config::Office365(config) => microsoft::run_office365(*config, context).await,
         Config::Graph(config) => microsoft::run_graph(*config, context).await,
         Config::Defender(config) => microsoft::run_defender(*config, context).await,
+        Config::EventHubs(config) => hubs::run(*config, context).await,
     };
     match &result {
         Ok(()) => status.set(Health::Stopped),
@@ -198,19 +206,19 @@ pub fn consent<'a>(config: &'a Config, redirect: &str) -> Option<Consent<'a>> {
         Config::Office365(config) => config.account(),
         Config::Graph(config) => config.account(),
         Config::Defender(config) => config.account(),
-        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) => return None,
+        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) | Config::EventHubs(_) => return None,
     };
     Some(Consent::new(account, redirect))
 }
 
 /// Asks each feed of a source once, with the credentials of its settings, and says what is right and what is wrong. Changes
-/// nothing at the vendor. Nothing comes for sources that listen: there is nobody to ask.
+/// nothing at the vendor. Nothing comes for sources that listen or hold a connection: their health says how it is.
 ///
 /// # Cancel safety
 /// Safe.
 pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
     match config {
-        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) => Vec::new(),
+        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) | Config::EventHubs(_) => Vec::new(),
         Config::Office365(config) => microsoft::test_office365(config, clock).await,
         Config::Graph(config) => microsoft::test_graph(config, clock).await,
         Config::Defender(config) => microsoft::test_defender(config, clock).await,

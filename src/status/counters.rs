@@ -66,6 +66,7 @@ names! {
         NotAllowed = "not_allowed", "The sender's address is not in the source's allow list.";
         Unforwardable = "unforwardable", "Every gateway refused this event for good; it was set aside.";
         Damaged = "damaged", "The stored record failed its checks.";
+        Expired = "expired", "The vendor no longer had these events when they were asked for: they grew older than it keeps them.";
         Stopping = "stopping", "The box was told to stop and the grace period ended.";
     }
 }
@@ -82,6 +83,8 @@ names! {
         MemoryBytes = "memory_bytes", "Event bytes the queue holds in memory.";
         Segments = "segments", "Segment files of the queue.";
         UnackedEvents = "unacked_events", "Events sent whose acknowledgement has not come.";
+        OpenFeeds = "open_feeds", "Partitions that are read now, each counted once for every consumer group.";
+        BehindEvents = "behind_events", "Events that the vendor holds and this source has not read yet.";
         ReceiveBufferBytes = "receive_buffer_bytes", "The kernel's receive buffer of all UDP sockets of this source.";
         LagSeconds = "lag_seconds", "How far the feed that is furthest behind is from the present.";
     }

@@ -23,6 +23,8 @@ mod demo;
 mod dependencies;
 /// What lasts.
 mod endure;
+/// Azure Event Hubs, against a double that Microsoft's client speaks to as well.
+mod event_hubs;
 /// The file output.
 mod file_output;
 /// The import rule of the house.

@@ -56,6 +56,14 @@ server_name = "gateway.test"
 class Box(unittest.TestCase):
     """A test with a folder of its own, which is kept where the test failed."""
 
+    #: The box's processor; test_arm.py runs the same tests on the other.
+    arch = "x86_64"
+
+    @classmethod
+    def built(cls, kind):
+        """What image/build made: `img`, `raucb`, `roothash`, `cdx.json`."""
+        return IMAGES / f"sapphire-edge-{cls.arch}.{kind}"
+
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sapphire-test-", dir=os.environ.get("IMAGE_TESTS_FOLDER")))
 
@@ -71,11 +79,11 @@ class Box(unittest.TestCase):
         self.addCleanup(gateway.close)
         return gateway
 
-    def box(self, image="sapphire-edge-x86_64.img", data=None, arch="x86_64", name="box", data_bytes=1800 * MIB, **ports):
+    def box(self, data=None, name="box", data_bytes=1800 * MIB, **ports):
         folder = self.folder / name
         folder.mkdir()
-        disk = Disk(IMAGES / image, folder / "disk.img", data, data_bytes)
-        machine = Machine(disk.path, arch, folder=folder, **ports)
+        disk = Disk(self.built("img"), folder / "disk.img", data, data_bytes)
+        machine = Machine(disk.path, self.arch, folder=folder, **ports)
         self.addCleanup(machine.close)
         return machine
 
@@ -90,7 +98,7 @@ class Update(Box):
     """A test with a fleet's operator, whose offers the box takes."""
 
     def updatable(self, gateway):
-        operator = Operator(self.folder, gateway)
+        operator = Operator(self.folder, gateway, f"sapphire-edge-{self.arch}")
         self.addCleanup(operator.close)
         return operator, self.box_with(gateway, operator.settings())
 

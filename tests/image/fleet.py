@@ -19,12 +19,12 @@ import time
 class Operator:
     """Serves `/<compatible>.manifest` and bundles; the box reaches it as 10.0.2.2."""
 
-    def __init__(self, folder, gateway):
+    def __init__(self, folder, gateway, compatible="sapphire-edge-x86_64"):
         self.folder = pathlib.Path(folder, "operator")
         self.folder.mkdir()
         # Its public half is in the images.
         self.key = pathlib.Path(os.environ["IMAGES"], "manifest.key")
-        self.files, self.serial = {}, 0
+        self.compatible, self.files, self.serial = compatible, {}, 0
         #: When each path was first asked for.
         self.asked = {}
         operator = self
@@ -74,14 +74,14 @@ ca = "/var/lib/sapphire-edge/gateway.pem"
 server_name = "gateway.test"
 """
 
-    def offer(self, build, compatible="sapphire-edge-x86_64"):
+    def offer(self, build):
         """Offers what tests/image/run has built under that name: `next`, `crashes` or `hangs`. Its version."""
-        bundle = pathlib.Path(os.environ["IMAGES"], build, f"{compatible}.raucb")
+        bundle = pathlib.Path(os.environ["IMAGES"], build, f"{self.compatible}.raucb")
         version = bundle.with_name("version").read_text().strip()
         self.serial += 1
         self.files[f"/{bundle.name}"] = bundle
         body = json.dumps({
-            "serial": self.serial, "compatible": compatible, "version": version, "url": bundle.name,
+            "serial": self.serial, "compatible": self.compatible, "version": version, "url": bundle.name,
             "size": bundle.stat().st_size, "sha256": hashlib.sha256(bundle.read_bytes()).hexdigest(), "not_after": "2099-01-01T00:00:00Z",
         }).encode()
         text, signature = self.folder / "body", self.folder / "signature"
@@ -89,7 +89,7 @@ server_name = "gateway.test"
         subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", self.key, "-in", text, "-out", signature], check=True)
         manifest = self.folder / f"{self.serial}.manifest"
         manifest.write_bytes(b"sapphire-update-1 " + base64.b64encode(signature.read_bytes()) + b"\n" + body)
-        self.files[f"/{compatible}.manifest"] = manifest
+        self.files[f"/{self.compatible}.manifest"] = manifest
         return version
 
     def close(self):

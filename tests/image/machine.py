@@ -89,10 +89,15 @@ class Machine:
         #: Where every write to the disk is noted (blocklog.py), if anywhere.
         self.log = None
 
+    @property
+    def kind(self):
+        """Processor, and how it is run: what a measured figure needs beside it."""
+        return f"{self.arch}, {accelerator() if self.arch == 'x86_64' else 'tcg'}"
+
     def command(self):
         forward = [f"hostfwd=tcp:127.0.0.1:{host}-:{guest}" for guest, host in self.tcp.items()]
         forward += [f"hostfwd=udp:127.0.0.1:{host}-:{guest}" for guest, host in self.udp.items()]
-        kvm = self.arch == "x86_64" and accelerator() == "kvm"
+        kvm = self.kind.endswith("kvm")
         if self.arch == "x86_64":
             command = ["qemu-system-x86_64", "-machine", f"q35,accel={'kvm' if kvm else 'tcg'}", "-cpu", "host" if kvm else "max"]
         else:

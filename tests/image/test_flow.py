@@ -5,14 +5,14 @@ import unittest
 
 from box import Box, figure, send_tcp, send_udp
 from disk import Disk
-from machine import BOOT, accelerator, wait_for
+from machine import BOOT, wait_for
 
 
 class Flow(Box):
     def test_a_new_box_boots_to_running_and_makes_its_data_partition(self):
         machine = self.box().start()
         self.assertEqual(machine.state(), "running", machine.serial())
-        figure("first boot to running", f"{machine.cpu_seconds():.0f} CPU-seconds, {accelerator()}")
+        figure("first boot to running", f"{machine.cpu_seconds():.0f} CPU-seconds, {machine.kind}")
         self.assertEqual(machine.slots(), ["A"])
         machine.power_off()
         disk = Disk.of(machine.disk)
@@ -30,7 +30,7 @@ class Flow(Box):
             send_udp(machine, 514, [first])
             return first in gateway.messages()
         wait_for("a first event at the gateway", forwarded, BOOT)
-        figure("power on to first event forwarded", f"{time.monotonic() - begin:.0f} s, {machine.cpu_seconds():.0f} CPU-seconds, {accelerator()}")
+        figure("power on to first event forwarded", f"{time.monotonic() - begin:.0f} s, {machine.cpu_seconds():.0f} CPU-seconds, {machine.kind}")
         self.assertEqual(machine.state(), "running", machine.serial())
         udp = [f"<13>Oct 11 22:14:15 fw1 test: datagram {n}" for n in range(20)]
         tcp = [f"<13>Oct 11 22:14:15 fw1 test: line {n}" for n in range(20)]

@@ -6,7 +6,7 @@ import stat
 import subprocess
 import unittest
 
-from box import IMAGES, Box
+from box import Box
 from disk import TOP, Disk, run
 
 SECRETS = re.compile(
@@ -25,7 +25,7 @@ def begin(path, count):
 class Scan(Box):
     def setUp(self):
         super().setUp()
-        self.disk = Disk.of(IMAGES / "sapphire-edge-x86_64.img")
+        self.disk = Disk.of(self.built("img"))
         part = self.folder / "root.img"
         self.disk.copy_part("sapphire-root-a", part)
         self.root = self.folder / "root"
@@ -81,7 +81,7 @@ class Scan(Box):
         self.assertEqual([name for name in wanted if re.match(r".*getty|debug-shell|developer|ssh|telnet", name)], [])
 
     def test_the_root_holds_just_what_the_bill_of_materials_says(self):
-        verify = [str(TOP / "image/sbom"), "verify", str(self.root), str(IMAGES / "sapphire-edge-x86_64.cdx.json")]
+        verify = [str(TOP / "image/sbom"), "verify", str(self.root), str(self.built("cdx.json"))]
         run(*verify)
         (self.root / "usr/bin/planted").touch()
         done = subprocess.run(verify, capture_output=True, text=True, check=False)
@@ -90,7 +90,7 @@ class Scan(Box):
     def test_the_root_is_the_one_that_the_command_line_names(self):
         line = self.disk.fat("sapphire-boot-a", "slot.cfg").decode()
         table = re.search(r"verity 1 \S+ \S+ 4096 4096 (\d+) \d+ sha256 ([0-9a-f]{64}) ([0-9a-f]{64})", line)
-        self.assertEqual(table[2], (IMAGES / "sapphire-edge-x86_64.roothash").read_text().strip())
+        self.assertEqual(table[2], self.built("roothash").read_text().strip())
         part, blocks = self.folder / "root.img", int(table[1])
         verify = ["veritysetup", "verify", part, part, table[2], "--no-superblock", f"--hash-offset={blocks * 4096}"]
         verify += [f"--data-blocks={blocks}", f"--salt={table[3]}"]

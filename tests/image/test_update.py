@@ -6,7 +6,7 @@ import unittest
 from box import Update, figure, send_tcp
 from disk import Disk
 from gateway import make_ca
-from machine import BOOT, accelerator, wait_for
+from machine import BOOT, wait_for
 
 
 class Updates(Update):
@@ -21,8 +21,8 @@ class Updates(Update):
         send_tcp(machine, 514, backlog)
         version = operator.offer("next")
         machine.wait_serial("starting slot B")
-        took = time.monotonic() - operator.asked["/sapphire-edge-x86_64.raucb"]
-        figure("update: download, install and restart", f"{took:.0f} s, {accelerator()}")
+        took = time.monotonic() - operator.asked[f"/{operator.compatible}.raucb"]
+        figure("update: download, install and restart", f"{took:.0f} s, {machine.kind}")
         self.assertEqual(machine.state(boots=2), "running", machine.serial())
         self.assertEqual(machine.slots(), ["A", "B"])
         gateway.open()

@@ -169,7 +169,9 @@ impl Splitter {
         held.length = 0;
     }
 
+    /// A longer directive counts as far as a record would.
     fn directive(&mut self, line: &[u8]) {
+        let line = line.get(..line.len().min(self.most)).unwrap_or_default();
         if let Some(names) = line.strip_prefix(b"#Fields:") {
             self.fields = String::from_utf8_lossy(names).trim().to_owned();
         }
@@ -273,7 +275,7 @@ mod tests {
     fn a_long_record_is_cut_and_says_how_long_it_was() {
         let found = split(LogType::Lines, 5, &[b"12345\n123456\n123", b"45678\r\nx"]);
         let cuts: Vec<_> = found.iter().map(|(_, offset, text, cut, _)| (*offset, &**text, *cut)).collect();
-        assert_eq!(cuts, [(0, "12345", None), (6, "12345", Some(6)), (13, "12345", Some(9)), (23, "x", None)]);
+        assert_eq!(cuts, [(0, "12345", None), (6, "12345", Some(6)), (13, "12345", Some(8)), (23, "x", None)]);
         let found = split(LogType::Asyncos, 30, &[b"Tue Mar  5 10:15:30 2024 Info: a\nmore"]);
         assert_eq!(found[0].3, Some(37));
     }

@@ -3,7 +3,7 @@
 //! A state record stands at the end of each group, in the same write as the group's batches, so that totals, positions and
 //! batches agree whatever was torn. Batches that lie after the last state record are added to `received` on opening.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,9 @@ pub(super) struct State {
     /// The newest receipts that the totals hold.
     #[serde(default)]
     pub(super) receipts: u64,
+    /// Batches from `written` upwards that the totals hold all the same: they were delivered while or after their write failed.
+    #[serde(default)]
+    pub(super) told: BTreeSet<u64>,
 }
 
 impl State {
@@ -111,6 +114,7 @@ impl State {
             ledger: Ledger::default(),
             spared: BTreeMap::new(),
             receipts: 0,
+            told: BTreeSet::new(),
         }
     }
 

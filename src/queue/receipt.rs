@@ -98,6 +98,7 @@ impl Desk {
     pub(super) fn tell(&self, state: &mut State) {
         state.spared = self.receipts.spared.clone();
         state.receipts = self.receipts.sequence;
+        state.told = self.receipts.writing.keys().copied().collect();
     }
 
     fn due(&mut self, settle: Option<oneshot::Sender<()>>) {
@@ -206,14 +207,14 @@ impl Receipts {
             return;
         };
         state.receipts = receipts.sequence;
-        let State { ledger, spared, written, .. } = state;
+        let State { ledger, spared, written, told, .. } = state;
         let mut add = |source: &SourceId, events: u64| {
             let totals = ledger.of(source);
             totals.received = totals.received.saturating_add(events);
             totals.delivered = totals.delivered.saturating_add(events);
         };
         for (number, (source, events)) in &receipts.writing {
-            if *number >= *written && !lies(*number) {
+            if *number >= *written && !told.contains(number) && !lies(*number) {
                 add(source, *events);
             }
         }

@@ -477,6 +477,13 @@ fn a_torn_batch_that_only_a_skipping_output_lacks_is_let_go() {
     play(20_265_391, |_| {});
 }
 
+/// The history in which batches whose writes failed were delivered, before anything was ever written: a state record that
+/// holds them is followed by a receipt that names them again.
+#[test]
+fn a_delivered_batch_whose_write_failed_is_counted_once() {
+    play(20_298_787, |_| {});
+}
+
 #[test]
 fn a_disk_that_lies_about_syncs_is_found_out() {
     let found = is_found(|world| world.disk.lie_about_syncs());

@@ -128,6 +128,8 @@ fn changes_are_applied_by_themselves_and_mistakes_change_nothing() {
         // Not connected to before: until it is bound, the open port refuses.
         machine.log_line("listening listener=tcp://0.0.0.0:6514 at=");
         assert!(is_open(BOX, 6514), "and can be reached");
+        let kept = machine.path("/var/lib/sapphire-edge/settings.kept/000002.toml");
+        until("settings that work are kept, to fall back to", || kept.exists().then_some(()));
 
         machine.change_settings(&another.replace("198.18.0.1", "198.18.0.1/33"));
         machine.log_line("\"198.18.0.1/33\" is not a network");

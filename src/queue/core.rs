@@ -13,7 +13,7 @@ use std::time::Instant;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use super::index::{Index, IndexError};
+use super::index::{Index, IndexError, Place};
 use super::ledger::{Ledger, State};
 use super::position::{Lane, Outlet};
 use super::receipt::Desk;
@@ -362,6 +362,12 @@ impl Core {
     pub(super) fn damaged(&self, number: u64, source: &SourceId, events: u64) {
         self.status.counters().add(Count::DamagedRecords, 1);
         self.give_up(number, source, events, DropReason::Damaged);
+    }
+
+    /// What a look at the disk for [`Next::Disk`] found is damaged: it is set aside, and what lies before it does not exist.
+    pub(super) fn set_aside(&self, output: &OutputId, from: u64, number: u64, place: &Place) {
+        self.damaged(number, &place.source, u64::from(place.count));
+        self.fetched(output, from, number, None);
     }
 
     /// Nobody can have this batch any more: it is dropped, unless everybody has it.

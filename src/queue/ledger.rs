@@ -99,6 +99,10 @@ pub(super) struct State {
     /// Batches from `written` upwards that the totals hold all the same: they were delivered while or after their write failed.
     #[serde(default)]
     pub(super) told: BTreeSet<u64>,
+    /// What groups that failed may have left on the disk, by segment: its batches from this number upwards. The head of the next
+    /// segment says so too, but may be gone while this one is not.
+    #[serde(default)]
+    pub(super) void: BTreeMap<u64, u64>,
 }
 
 impl State {
@@ -115,6 +119,7 @@ impl State {
             spared: BTreeMap::new(),
             receipts: 0,
             told: BTreeSet::new(),
+            void: BTreeMap::new(),
         }
     }
 

@@ -76,7 +76,8 @@ impl Reader {
             Ok(Ok(Looked::Nothing)) => None,
             Ok(Ok(Looked::Damaged { number, place, why })) => {
                 tracing::warn!(batch = number, events = place.count, error = %why, "a damaged batch is set aside");
-                self.core.damaged(number, &place.source, u64::from(place.count));
+                self.core.set_aside(&self.output, from, number, &place);
+                looking.ended = true;
                 return None;
             }
             Ok(Ok(Looked::Misplaced(number))) => {

@@ -248,6 +248,7 @@ impl Replay<'_> {
             }
             let known = segment < from.segment || (segment == from.segment && end <= from.end);
             match header.kind {
+                Type::Batch if self.state.void.get(&segment).is_some_and(|void| header.number.0 >= *void) => {}
                 Type::Batch => {
                     if segment >= base {
                         self.count(&header, &extra);

@@ -100,6 +100,8 @@ impl Writer {
     fn write(&mut self, group: &mut Group) -> io::Result<()> {
         let written = group.batches.last().map_or(self.state.written, |(number, _)| number.0 + 1);
         group.state.written = written.max(self.state.written);
+        self.state.void.retain(|segment, _| self.kept.contains_key(segment));
+        group.state.void = self.state.void.clone();
         let mut segment = self.segment()?;
         let start = segment.length;
         let (mut changes, mut raw) = (Vec::new(), 0);
@@ -186,6 +188,7 @@ impl Writer {
         self.buffer.clear();
         if let Some(mut unclosed) = self.kept.last_entry().filter(|entry| entry.get().end == u64::MAX) {
             unclosed.get_mut().end = self.state.written;
+            self.state.void.insert(*unclosed.key(), self.state.written);
         }
         self.active = None;
     }

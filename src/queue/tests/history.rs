@@ -186,8 +186,7 @@ impl World {
                     Looked::Batch(number, batch) => self.core.fetched(output, from, bound, Some((number, batch))),
                     Looked::Nothing => self.core.fetched(output, from, bound, None),
                     Looked::Damaged { number, place, .. } => {
-                        self.core.damaged(number, &place.source, u64::from(place.count));
-                        self.core.fetch_failed(output);
+                        self.core.set_aside(output, from, number, &place);
                         None
                     }
                     Looked::Misplaced(_) => {
@@ -482,6 +481,18 @@ fn a_torn_batch_that_only_a_skipping_output_lacks_is_let_go() {
 #[test]
 fn a_delivered_batch_whose_write_failed_is_counted_once() {
     play(20_298_787, |_| {});
+}
+
+/// The history in which numbers that do not exist lie before a damaged batch that everybody has.
+#[test]
+fn a_hole_before_a_damaged_batch_is_closed() {
+    play(20_873_038, |_| {});
+}
+
+/// The history in which what a failed group had left on the disk outlived the segment whose head said that it is void.
+#[test]
+fn what_a_failed_group_left_stays_void_when_the_next_segment_is_gone() {
+    play(20_825_154, |_| {});
 }
 
 #[test]

@@ -15,7 +15,6 @@
 //! [`Kind::EventHub`]: crate::event::Kind::EventHub
 
 mod amqp;
-mod entra;
 mod envelope;
 mod face;
 mod fault;

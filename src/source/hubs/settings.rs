@@ -12,6 +12,8 @@ use crate::event::SourceId;
 use crate::net::tls::ClientConfig;
 use crate::net::{Backoff, Endpoint, Proxy};
 use crate::quantity::{Size, Span};
+use crate::source::microsoft::base;
+use crate::source::pull::{Route, check_route, route_files};
 
 /// Where the namespace's name ends, where only its first part is written (Microsoft, public cloud).
 const SUFFIX: &str = ".servicebus.windows.net";
@@ -222,28 +224,13 @@ impl Config {
             "client_id",
             "copy the Application (client) ID from the portal",
         );
-        need(
-            self.login.starts_with("https://"),
-            "login",
-            "write \"https://login.microsoftonline.com\" or another cloud's",
-        );
+        need(base(&self.login).is_some(), "login", "write \"https://login.microsoftonline.com\" or another cloud's");
         need((Size::mib(1)..=Size::mib(256)).contains(&self.prefetch), "prefetch", "write \"1MiB\" to \"256MiB\"");
         let batch = Duration::from_millis(1)..=Duration::from_secs(10);
         need(batch.contains(&self.batch_after.0), "batch_after", "write \"1ms\" to \"10s\"");
-        need(self.backoff_min <= self.backoff_max, "backoff_min", "write at most what backoff_max says");
-        need(self.proxy.is_some() || self.proxy_user.is_none(), "proxy_user", "set proxy too, or take this out");
-        let user = self.proxy_user.is_some() || self.proxy_password_file.is_none();
-        need(user, "proxy_password_file", "set proxy_user too, or take this out");
-        for (key, span) in [
-            ("connect_timeout", self.connect_timeout),
-            ("backoff_min", self.backoff_min),
-            ("backoff_max", self.backoff_max),
-            ("probe_every", self.probe_every),
-        ] {
-            let is_right = (Duration::from_millis(10)..=Duration::from_secs(86_400)).contains(&span.0);
-            need(is_right, key, "write a duration from \"10ms\" to \"1d\"");
-        }
-        problems.extend(self.tls.validate().into_iter().map(|(key, words)| (format!("tls.{key}"), words)));
+        let probe = Duration::from_millis(10)..=Duration::from_secs(86_400);
+        need(probe.contains(&self.probe_every.0), "probe_every", "write a duration from \"10ms\" to \"1d\"");
+        problems.extend(check_route(&self.route()));
         problems
     }
 
@@ -263,12 +250,20 @@ impl Config {
         if let Some(path) = &self.client_secret_file {
             problems.extend(words::read_secret(path).err().map(|words| ("client_secret_file".to_owned(), words)));
         }
-        if let Some(Err(error)) = self.proxy_password_file.as_ref().map(std::fs::File::open) {
-            let words = format!("cannot be read ({error}); check path and rights");
-            problems.push(("proxy_password_file".to_owned(), words));
-        }
-        problems.extend(self.tls.open_files().into_iter().map(|(key, words)| (format!("tls.{key}"), words)));
+        problems.extend(route_files(&self.route()));
         problems
+    }
+
+    /// The way out.
+    pub(super) fn route(&self) -> Route<'_> {
+        Route {
+            connect_timeout: self.connect_timeout,
+            backoff: (self.backoff_min, self.backoff_max),
+            proxy: self.proxy.as_ref(),
+            proxy_user: self.proxy_user.as_deref(),
+            proxy_password_file: self.proxy_password_file.as_deref(),
+            tls: &self.tls,
+        }
     }
 
     /// The namespace and the event hubs, from the settings and the connection string together.

@@ -85,7 +85,7 @@ macro_rules! account {
 pub(super) use account;
 
 /// An `https` address without path, as a base for paths.
-pub(super) fn base(text: &str) -> Option<Url> {
+pub(in crate::source) fn base(text: &str) -> Option<Url> {
     let url = Url::parse(&format!("{}/", text.trim_end_matches('/'))).ok()?;
     (url.scheme() == "https" && url.has_host()).then_some(url)
 }

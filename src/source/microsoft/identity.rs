@@ -72,6 +72,11 @@ pub(in crate::source) struct Token {
 }
 
 impl Token {
+    /// The token itself. Never log it.
+    pub(in crate::source) fn text(&self) -> &str {
+        self.text.expose()
+    }
+
     /// The value of the `Authorization` field. Never log it.
     pub(in crate::source) fn bearer(&self) -> String {
         format!("Bearer {}", self.text.expose())
@@ -130,6 +135,21 @@ impl Identity {
         if let Some(found) = kept.get(resource).filter(|found| Instant::now() < found.renew) {
             return Ok(found.token.clone());
         }
+        let (token, seconds) = self.grant(resource).await?;
+        let early = rand::rng().random_range(EARLY.0..EARLY.1).min(seconds / 4);
+        let renew = Instant::now() + Duration::from_secs(seconds.saturating_sub(early));
+        kept.insert(resource.to_owned(), Kept { token: token.clone(), renew });
+        Ok(token)
+    }
+
+    /// A new token for a resource, and how many seconds it lives.
+    ///
+    /// # Errors
+    /// In words of what Entra says.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(in crate::source) async fn grant(&self, resource: &str) -> Result<(Token, u64), Trouble> {
         let target = match self.version {
             TokenVersion::V1 => ("resource", resource.to_owned()),
             TokenVersion::V2 => ("scope", format!("{}/.default", resource.trim_end_matches('/'))),
@@ -137,10 +157,7 @@ impl Identity {
         let form = [("grant_type", "client_credentials".to_owned()), target];
         let (token, seconds) = self.ask(&self.tenant, &form).await?;
         self.check_tenant(&token)?;
-        let early = rand::rng().random_range(EARLY.0..EARLY.1).min(seconds / 4);
-        let renew = Instant::now() + Duration::from_secs(seconds.saturating_sub(early));
-        kept.insert(resource.to_owned(), Kept { token: token.clone(), renew });
-        Ok(token)
+        Ok((token, seconds))
     }
 
     /// The vendor refused this token: the next question makes a new one.

@@ -29,6 +29,8 @@ pub use graph::{Config as GraphConfig, GraphFeed};
 pub use identity::TokenVersion;
 pub use office365::{Config as Office365Config, ContentType};
 
+pub(in crate::source) use account::base;
 pub(in crate::source) use defender::{run as run_defender, test as test_defender};
 pub(in crate::source) use graph::{run as run_graph, test as test_graph};
+pub(in crate::source) use identity::{Credential, Identity};
 pub(in crate::source) use office365::{run as run_office365, test as test_office365};

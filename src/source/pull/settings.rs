@@ -40,7 +40,13 @@ pub(in crate::source) fn check_route(route: &Route<'_>) -> Vec<(String, String)>
 
 /// Opens the files of the way out.
 pub(in crate::source) fn route_files(route: &Route<'_>) -> Vec<(String, String)> {
-    route.tls.open_files().into_iter().map(|(key, words)| (format!("tls.{key}"), words)).collect()
+    let mut problems: Vec<_> =
+        route.tls.open_files().into_iter().map(|(key, words)| (format!("tls.{key}"), words)).collect();
+    if let Some(Err(error)) = route.proxy_password_file.map(std::fs::File::open) {
+        let words = format!("cannot be read ({error}); check path and rights");
+        problems.push(("proxy_password_file".to_owned(), words));
+    }
+    problems
 }
 
 /// Whether a duration lies between so many seconds, both included.

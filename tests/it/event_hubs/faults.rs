@@ -234,7 +234,7 @@ fn an_application_of_entra_logs_in_renews_and_is_named_when_it_is_wrong() {
     let log = edge.stop();
     assert!(!log.contains("s~+cret") && !log.contains("header.claims"), "the log holds a secret");
     let edge = site.edge(&application("another"));
-    health(&edge, "failed", "the tenant contoso.example has no application another (AADSTS700016)");
+    health(&edge, "failed", "the tenant does not know this app (AADSTS700016)");
     edge.stop();
     site.hub.is_content();
 }

@@ -64,11 +64,12 @@ fn a_bundle_that_is_not_right_is_refused_in_words() {
         (machine.path("state-A"), "rauc"),
         (good.changed(Vec::clear), "rauc"),
     ];
-    // In the image, in the file system's tables, in the signature's certificate, and in its length.
+    // In the image, in the file system's tables, in the signer's signature, and in its length. Not in what the signature does
+    // not cover, such as the copy of a certificate that the keyring holds: that changes nothing, and is taken.
     for part in [1, 20, 50, 80, 97] {
         cases.push((good.changed(|bytes| bytes[at(part)] ^= 1), "the bundle"));
     }
-    for from_end in [600, 100, 12, 1] {
+    for from_end in [100, 12, 1] {
         cases.push((good.changed(|bytes| bytes[at(100) - from_end] ^= 0x10), "the bundle"));
     }
     for part in [1, 30, 60, 99] {

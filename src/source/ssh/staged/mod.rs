@@ -135,24 +135,18 @@ impl Staging {
         self.folder.join(format!("{number:016x}.part"))
     }
 
-    /// Notes that a complete file is about to be staged, or that it is known.
-    fn claim(&self, facts: &Facts) -> Found {
-        let (key, mut inner) = (facts.key(), self.inner());
-        if inner.book.is_known(&key) {
-            return Found::Repeat;
-        }
-        inner.book.stage(key);
-        Found::New
-    }
-
-    /// Takes that back.
-    fn unclaim(&self, facts: &Facts) {
-        self.inner().book.unstage(&facts.key());
+    /// Whether a complete file is in our custody already, or was. One that is only on its way there does not count: nobody may be
+    /// told that it is safe.
+    fn is_known(&self, facts: &Facts) -> bool {
+        self.inner().book.is_known(&facts.key())
     }
 
     /// A file is in custody. It is read from `due` on.
     fn add(&self, file: Staged, due: Instant) {
-        self.inner().waiting.push_back(Waiting { file, due });
+        let mut inner = self.inner();
+        inner.book.stage(file.facts.key());
+        inner.waiting.push_back(Waiting { file, due });
+        drop(inner);
         self.more.notify_one();
     }
 

@@ -98,6 +98,11 @@ impl Reader {
                 return Ok(());
             }
             let due = match self.staging.next(Instant::now()) {
+                // It came twice at once. What was read of the other one may not be settled yet, so it goes no sooner.
+                Ok(file) if self.staging.inner().book.is_done(&file.facts.key()) => {
+                    self.ended(file, flow).await;
+                    continue;
+                }
                 Ok(file) => {
                     self.read(file, flow, stop).await?;
                     continue;

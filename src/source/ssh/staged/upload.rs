@@ -169,10 +169,10 @@ impl Upload {
         let facts = Facts { size: inner.size, sha256, ..facts };
         let size = facts.size;
         let staging = Arc::clone(&self.staging);
-        if staging.claim(&facts) == Found::Repeat {
+        if staging.is_known(&facts) {
             return Ok((Found::Repeat, size));
         }
-        let (from, to, own) = (self.path.clone(), self.path.with_extension("staged"), facts.clone());
+        let (from, to, own) = (self.path.clone(), self.path.with_extension("staged"), facts);
         let folder = self.staging.folder.clone();
         let stored = blocking(move || -> io::Result<Staged> {
             inner.file.write_all_at(&own.trailer()?, own.size)?;
@@ -181,19 +181,12 @@ impl Upload {
             sync_folder(&folder)?;
             Ok(Staged { path: to, facts: own })
         });
-        match stored.await.and_then(|stored| stored) {
-            Ok(staged) => {
-                self.is_staged = true;
-                // What is there counts, and not what was announced.
-                staging.release(self.reserved.saturating_sub(size));
-                staging.add(staged, Instant::now() + rest);
-                Ok((Found::New, size))
-            }
-            Err(error) => {
-                staging.unclaim(&facts);
-                Err(error.into())
-            }
-        }
+        let staged = stored.await.and_then(|stored| stored)?;
+        self.is_staged = true;
+        // What is there counts, and not what was announced.
+        staging.release(self.reserved.saturating_sub(size));
+        staging.add(staged, Instant::now() + rest);
+        Ok((Found::New, size))
     }
 
     fn reserve(&mut self, end: u64) -> Result<(), UploadError> {
@@ -289,5 +282,48 @@ impl Inner {
             hash.update(buffer.get(..count).unwrap_or_default());
             at += count as u64;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::event::OutputId;
+    use crate::queue::{self, OutputRule, Queue};
+    use crate::status::{Board, Component};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_whose_way_into_custody_was_cut_short_is_taken_when_it_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let rule = OutputRule { id: OutputId::from("out"), may_skip: false, acknowledges: true };
+        let status = Board::new(Clock::System).handle(Component::Queue, "queue");
+        let queue = Queue::open(&folder.path().join("queue"), &queue::Config::default(), &[rule], status).unwrap();
+        let staging = Staging::open(folder.path().join("staged"), &"ces".into(), queue.intake()).unwrap();
+        let staging = Arc::new(staging);
+        let (mut cut, mut number) = (0, 0_u32);
+        while cut < 40 && number < 4_000 {
+            number += 1;
+            let finish = async || {
+                let facts = Facts {
+                    device: "esa1".into(),
+                    path: format!("/in/{number}"),
+                    peer: "192.0.2.5:40000".parse().unwrap(),
+                    received: 5,
+                    size: 0,
+                    sha256: String::new(),
+                };
+                let mut upload = Upload::begin(&staging, Some(3), 1 << 20).await.unwrap();
+                upload.write(b"a\nb").await.unwrap();
+                upload.finish(facts, Duration::ZERO).await.unwrap().0
+            };
+            let patience = Duration::from_micros(u64::from(number % 40) * 50);
+            if tokio::time::timeout(patience, finish()).await.is_err() {
+                cut += 1;
+                assert_eq!(finish().await, Found::New, "its device would be told that it is safe");
+            }
+            assert_eq!(finish().await, Found::Repeat);
+        }
+        assert!(cut > 0, "none was cut");
     }
 }

@@ -8,6 +8,7 @@
 mod error;
 mod finding;
 mod hubs;
+mod listeners;
 mod lumberjack;
 mod microsoft;
 mod notice;

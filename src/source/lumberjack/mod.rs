@@ -26,17 +26,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::listeners::{all_end, keep};
 use super::watch::Watch;
 use super::{Context, SourceError};
 use crate::clock::Clock;
 use crate::event::SourceId;
-use crate::net::{self, Backoff, Listen, Seldom, SocketName};
+use crate::net::{self, Listen, Seldom, SocketName};
 use crate::queue::Intake;
 use crate::status::Handle;
 use crate::wire::lumberjack::Limits;
-
-/// An address that cannot be bound now is tried again after this, and then ever more rarely.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// What all connections of a source share.
 #[derive(Debug)]
@@ -71,17 +69,7 @@ pub(super) async fn run(config: Config, context: Context) -> Result<(), SourceEr
         tasks.spawn(listener(listen, name, Arc::clone(&listeners)));
     }
     let done = CancellationToken::new();
-    let work = async {
-        let mut result = Ok(());
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                result = Err(SourceError::Panicked);
-                listeners.stop.cancel();
-            }
-        }
-        done.cancel();
-        result
-    };
+    let work = all_end(tasks, &listeners.stop, &done);
     let (result, ()) = tokio::join!(work, listeners.watch.run(&done));
     result
 }
@@ -111,15 +99,7 @@ impl Listeners {
 
 /// Serves one address, and tries again where that fails.
 async fn listener(listen: Listen, name: SocketName, listeners: Arc<Listeners>) {
-    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    while let Err(error) = serve(listen, &name, &listeners).await {
-        tracing::warn!(%listen, %error, todo = error.todo(), "listener does not work");
-        listeners.watch.failed(&name, &error);
-        tokio::select! {
-            () = listeners.stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.next_delay()) => {}
-        }
-    }
+    keep(&listeners.watch, listen, &name, &listeners.stop, || serve(listen, &name, &listeners)).await;
 }
 
 async fn serve(listen: Listen, name: &SocketName, listeners: &Arc<Listeners>) -> Result<(), SourceError> {

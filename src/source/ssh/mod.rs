@@ -39,11 +39,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::listeners::{all_end, keep};
 use super::watch::Watch;
 use super::{Context, SourceError};
 use crate::clock::Clock;
 use crate::event::{SourceId, Teller};
-use crate::net::{self, Backoff, Listen, Seldom, SocketName};
+use crate::net::{self, Listen, Seldom, SocketName};
 use crate::status::Handle;
 use devices::{Devices, asked};
 use doorman::Doorman;
@@ -52,8 +53,6 @@ use keys::host;
 use session::Listener;
 use staged::{Reader, Staging};
 
-/// An address that cannot be bound now is tried again after this, and then ever more rarely.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How often what the devices did is written down, and their faults are shown.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long it is shown that a peer speaks nothing that is offered.
@@ -157,17 +156,7 @@ pub(super) async fn run(config: Config, context: Context) -> Result<(), SourceEr
     let stop = listeners.stop.clone();
     tasks.spawn(async move { reader.run(&stop).await });
     let done = CancellationToken::new();
-    let work = async {
-        let mut result = Ok(());
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                result = Err(SourceError::Panicked);
-                listeners.stop.cancel();
-            }
-        }
-        done.cancel();
-        result
-    };
+    let work = all_end(tasks, &listeners.stop, &done);
     let (result, (), ()) = tokio::join!(work, listeners.watch.run(&done), look_after(&listeners, &done));
     result
 }
@@ -220,15 +209,7 @@ async fn look_after(listeners: &Listeners, done: &CancellationToken) {
 
 /// Serves one address, and tries again where that fails.
 async fn listener(listen: Listen, name: SocketName, listeners: Arc<Listeners>) {
-    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    while let Err(error) = serve(listen, &name, &listeners).await {
-        tracing::warn!(%listen, %error, todo = error.todo(), "listener does not work");
-        listeners.watch.failed(&name, &error);
-        tokio::select! {
-            () = listeners.stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.next_delay()) => {}
-        }
-    }
+    keep(&listeners.watch, listen, &name, &listeners.stop, || serve(listen, &name, &listeners)).await;
 }
 
 async fn serve(listen: Listen, name: &SocketName, listeners: &Arc<Listeners>) -> Result<(), SourceError> {

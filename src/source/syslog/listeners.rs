@@ -1,7 +1,6 @@
 //! The listeners of a source, each a task that is tried again by itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -11,12 +10,10 @@ use super::account::Account;
 use super::collector::Collector;
 use super::stream::Connections;
 use super::{Config, udp};
-use crate::net::{self, Backoff, Limits, Listen, Seldom, SocketName};
+use crate::net::{self, Limits, Listen, Seldom, SocketName};
+use crate::source::listeners::{all_end, keep};
 use crate::source::watch::Watch;
 use crate::source::{Context, SourceError};
-
-/// An address that cannot be bound now is tried again after this, and then ever more rarely.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// All that the tasks of one source share.
 #[derive(Debug)]
@@ -59,20 +56,9 @@ pub(in crate::source) async fn run(config: Config, context: Context) -> Result<(
     for (listen, name) in shared.config.listeners() {
         tasks.spawn(listener(listen, name, Arc::clone(&shared)));
     }
-    // Ends what only accompanies the listeners, but not in the middle of handing a batch over.
     let done = CancellationToken::new();
     let collector = &shared.connections.collector;
-    let work = async {
-        let mut result = Ok(());
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                result = Err(SourceError::Panicked);
-                shared.stop.cancel();
-            }
-        }
-        done.cancel();
-        result
-    };
+    let work = all_end(tasks, &shared.stop, &done);
     let by_age = collector.close_by_age(shared.config.batch_after, &done);
     let (result, (), ()) = tokio::join!(work, by_age, shared.watch.run(&done));
     // The queue closes only when the box stops; then the events are counted as dropped.
@@ -81,15 +67,7 @@ pub(in crate::source) async fn run(config: Config, context: Context) -> Result<(
 }
 
 async fn listener(listen: Listen, name: SocketName, shared: Arc<Shared>) {
-    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    while let Err(error) = serve(listen, &name, &shared).await {
-        tracing::warn!(%listen, %error, todo = error.todo(), "listener does not work");
-        shared.watch.failed(&name, &error);
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(backoff.next_delay()) => {}
-        }
-    }
+    keep(&shared.watch, listen, &name, &shared.stop, || serve(listen, &name, &shared)).await;
 }
 
 /// Opens one socket and serves it until told to stop.

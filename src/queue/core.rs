@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, broadcast, oneshot};
@@ -37,6 +37,9 @@ pub(super) struct Core {
     pub(super) status: Handle,
 }
 
+/// How long it is shown that something found no room: what fits again at once may not for the next.
+const SHOWN: Duration = Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) next: u64,
@@ -49,6 +52,8 @@ pub(super) struct Inner {
     pub(super) outlets: BTreeMap<OutputId, Outlet>,
     pub(super) ledger: Ledger,
     pub(super) disk_bytes: u64,
+    /// When something last found no room within `max_size`.
+    crowded: Option<Instant>,
     /// Checkpoints whose batch was delivered before it was written: they still have to become durable.
     pub(super) spared: BTreeMap<u64, Spared>,
     /// Given up while they were on their way to an output: delivered if it acknowledges them yet, else dropped.
@@ -120,6 +125,7 @@ impl Core {
             outlets,
             ledger: state.ledger,
             disk_bytes: 0,
+            crowded: None,
             spared: BTreeMap::new(),
             doomed: BTreeMap::new(),
             desk,
@@ -171,9 +177,13 @@ impl Core {
         }
         let limit = self.config.max_size.bytes() - if patient { self.config.reserve().bytes() } else { 0 };
         if inner.disk_bytes + inner.pending_bytes >= limit {
+            inner.crowded = Some(clock::monotonic());
             match self.config.when_full {
                 WhenFull::HoldBack => return Err(Refused::Full(batch)),
-                WhenFull::DropNewest => return Ok(inner.turn_away(&batch)),
+                WhenFull::DropNewest => {
+                    self.status.counters().drop_events(DropReason::QueueFull, u64::from(batch.count()));
+                    return Ok(inner.turn_away(&batch));
+                }
                 // The writer makes room.
                 WhenFull::DropOldest => {}
             }
@@ -199,7 +209,7 @@ impl Core {
     }
 
     /// An output comes back after a failure: what is older than `fresh` becomes backlog, so that new events go out at once.
-    pub(super) fn resume(&self, output: &OutputId, fresh: std::time::Duration) {
+    pub(super) fn resume(&self, output: &OutputId, fresh: Duration) {
         let now = self.status.now();
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -448,7 +458,8 @@ impl Core {
             WhenFull::DropOldest => "the oldest events are dropped to make room: look at the output's state",
             WhenFull::DropNewest => "new events are dropped: look at the output's state",
         };
-        let health = if inner.disk_bytes >= limit - self.config.reserve().bytes() {
+        let was_crowded = inner.crowded.is_some_and(|at| clock::monotonic() - at < SHOWN);
+        let health = if was_crowded || inner.disk_bytes >= limit - self.config.reserve().bytes() {
             let what = format!("the queue is full: {} of {} used", Size(inner.disk_bytes), self.config.max_size);
             Health::degraded(what, todo)
         } else {

@@ -190,6 +190,9 @@ fn a_full_queue_drops_the_newest_where_it_should() {
     stage.says("new events are dropped");
     let received = |line: &Line| line.count(Count::ReceivedEvents) + line.dropped_total() >= all;
     stage.edge.line(Component::Source, "streams", received);
+    // The status tells of all: what waits and what was dropped.
+    let told = |line: &Line| line.gauge(Gauge::QueuedEvents) + line.dropped_total() == all;
+    stage.edge.line(Component::Queue, "queue", told);
     let (messages, streams, _) = stage.end();
     assert_eq!(streams.received, all);
     let came = numbers(&messages, "tcp");

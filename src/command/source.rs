@@ -77,10 +77,7 @@ fn test(options: &Test) -> anyhow::Result<ExitCode> {
     }
     let findings = small_runtime()?.block_on(source::test(&found, Clock::System));
     if findings.is_empty() {
-        anyhow::bail!(
-            "the source {:?} listens or holds a connection and is not asked here; see `sapphire-edge status`",
-            options.id
-        );
+        anyhow::bail!("the source {:?} listens and asks nobody; see `sapphire-edge status`", options.id);
     }
     let mut all_well = true;
     for finding in findings {

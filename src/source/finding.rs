@@ -12,6 +12,10 @@ pub struct Finding {
 }
 
 impl Finding {
+    pub(super) fn right(feed: &str) -> Self {
+        Self { feed: feed.to_owned(), fault: None }
+    }
+
     pub(super) fn wrong(feed: &str, what: String, todo: String) -> Self {
         Self { feed: feed.to_owned(), fault: Some((what, todo)) }
     }

@@ -213,16 +213,17 @@ pub fn consent<'a>(config: &'a Config, redirect: &str) -> Option<Consent<'a>> {
 }
 
 /// Asks each feed of a source once, with the credentials of its settings, and says what is right and what is wrong. Changes
-/// nothing at the vendor. Nothing comes for sources that listen or hold a connection: their health says how it is.
+/// nothing at the vendor. Nothing comes for sources that listen: their health says how it is.
 ///
 /// # Cancel safety
 /// Safe.
 pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
     match config {
-        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) | Config::EventHubs(_) => Vec::new(),
+        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) => Vec::new(),
         Config::Office365(config) => microsoft::test_office365(config, clock).await,
         Config::Graph(config) => microsoft::test_graph(config, clock).await,
         Config::Defender(config) => microsoft::test_defender(config, clock).await,
+        Config::EventHubs(config) => hubs::test(config, &clock).await,
     }
 }
 

@@ -159,7 +159,7 @@ impl Hub {
         let (login, ..) = Login::read(config, clock).await?;
         // Before the dial: the service waits 20 s for a token.
         let token = login.token(&self.resource()).await?;
-        let (stream, origin) = socket::dial(&self.account, &self.tls).await?;
+        let (stream, origin) = socket::dial(config, &self.account.namespace, &self.tls).await?;
         let mut wire = Wire::open(stream, &self.account.namespace).await?;
         self.show(&token, &mut wire).await?;
         let facts = wire.hub(&self.account.hub, &token).await?;
@@ -170,13 +170,13 @@ impl Hub {
     /// Shows a token for every consumer group; it is good for the whole hub, so that questions are answered too.
     async fn show(&self, token: &Token, wire: &mut Wire) -> Result<(), Fault> {
         for group in &self.account.config.consumer_group {
-            wire.login(&format!("{}/consumergroups/{group}", self.resource()), token).await?;
+            wire.login(&audience(&self.resource(), group), token).await?;
         }
         Ok(())
     }
 
     fn resource(&self) -> String {
-        format!("sb://{}/{}", self.account.namespace, self.account.hub)
+        resource(&self.account.namespace, &self.account.hub)
     }
 
     /// Makes feeds for partitions that have none yet.
@@ -357,18 +357,23 @@ impl Hub {
 
     fn at<'a>(&'a self, group: &'a str, partition: &'a str) -> Where<'a> {
         let Account { namespace, hub, config, .. } = &*self.account;
-        let login = match (&config.policy, config.entra()) {
-            (Some(policy), _) => policy,
-            (None, Some(entra)) => entra.client,
-            (None, None) => "of the connection string",
-        };
-        Where { namespace, hub, group, partition, login }
+        Where { namespace, hub, group, partition, login: config.login_name() }
     }
 }
 
 /// The queue is closed, or a part panicked.
 #[derive(Debug)]
 pub(super) struct Broken;
+
+/// What a token of a hub is for...
+pub(super) fn resource(namespace: &str, hub: &str) -> String {
+    format!("sb://{namespace}/{hub}")
+}
+
+/// ...and what of it is shown for a consumer group.
+pub(super) fn audience(resource: &str, group: &str) -> String {
+    format!("{resource}/consumergroups/{group}")
+}
 
 fn name_of(account: &Account) -> String {
     format!("{}/{}", account.namespace, account.hub)

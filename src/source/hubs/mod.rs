@@ -22,11 +22,13 @@ mod feed;
 mod hub;
 mod identity;
 mod login;
+mod probe;
 mod sas;
 mod settings;
 mod socket;
 mod words;
 
+pub(super) use probe::test;
 pub use settings::Config;
 
 use std::sync::Arc;

@@ -301,6 +301,15 @@ impl Config {
         Some(Entra { tenant, client, secret_file: self.client_secret_file.as_deref()?, login: &self.login })
     }
 
+    /// Who logs in, by its name.
+    pub(super) fn login_name(&self) -> &str {
+        match (&self.policy, &self.client_id) {
+            (Some(policy), _) => policy,
+            (None, Some(client)) => client,
+            (None, None) => "of the connection string",
+        }
+    }
+
     pub(super) fn proxy(&self) -> Option<Proxy> {
         self.proxy.as_ref().map(|endpoint| Proxy {
             endpoint: endpoint.clone(),

@@ -11,8 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::fault::{Doing, Fault};
-use super::feed::Account;
-use super::settings::Transport;
+use super::settings::{Config, Transport};
 use crate::event::Origin;
 use crate::net::tls::{ClientConfig, Connector, TlsError};
 use crate::net::{Dialer, Endpoint};
@@ -34,8 +33,7 @@ pub(super) fn connector(tls: &ClientConfig, namespace: &str) -> Result<Connector
 ///
 /// # Errors
 /// As the dial fails, or what answers is no WebSocket of Event Hubs.
-pub(super) async fn dial(account: &Account, tls: &Connector) -> Result<(Box<dyn Bytes>, Origin), Fault> {
-    let Account { config, namespace, .. } = account;
+pub(super) async fn dial(config: &Config, namespace: &str, tls: &Connector) -> Result<(Box<dyn Bytes>, Origin), Fault> {
     let endpoint = match &config.endpoint {
         Some(endpoint) => endpoint.clone(),
         None => format!("{namespace}:{}", config.transport.port()).parse::<Endpoint>().map_err(Fault::Broken)?,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::numbered;
 use crate::peers::certificates::Authority;
 use crate::peers::event_hub::{EventHub, connection_string};
-use crate::peers::program::{python, run};
+use crate::peers::program::{node, python, run};
 
 /// What azure-eventhub for Python sees.
 fn ask(authority: &Authority, hub: &EventHub, string: &str, count: &str, transport: &str) -> Option<Vec<Value>> {
@@ -47,4 +47,27 @@ fn azure_eventhub_for_python_reads_it_in_a_websocket() {
     hub.send("h", 0, numbered(0..5));
     let Some(said) = ask(&authority, &hub, &connection_string(), "5", "ws") else { return };
     assert_eq!(said.len(), 7, "{said:?}");
+}
+
+#[test]
+fn azure_event_hubs_for_javascript_reads_the_double() {
+    let authority = Authority::new();
+    let identity = authority.identity("localhost");
+    let Some(hub) = EventHub::start(&identity, &[("h", 2, &["$Default"])]) else { return };
+    hub.send("h", 0, numbered(0..5));
+    hub.send("h", 1, numbered(5..10));
+    let ask = |string: &str, count: &str| {
+        let mut command = node("event_hubs_client.js")?;
+        command.env("NODE_EXTRA_CA_CERTS", authority.ca());
+        let said = run(command.args([&hub.amqps.to_string(), string, "h", "$Default", count]));
+        Some(said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>())
+    };
+    let Some(said) = ask(&connection_string(), "10") else { return };
+    assert_eq!(said[0]["partitions"], serde_json::json!(["0", "1"]), "{said:?}");
+    let bodies: Vec<&str> = said[3..].iter().map(|event| event["body"].as_str().unwrap()).collect();
+    assert!(bodies.len() == 10 && numbered(0..10).all(|body| bodies.contains(&body.as_str())), "{said:?}");
+    let wrong = connection_string().replace("SharedAccessKey=", "SharedAccessKey=AAAA");
+    let said = ask(&wrong, "1").unwrap();
+    assert!(said[0]["text"].as_str().is_some_and(|text| text.contains("InvalidSignature")), "{said:?}");
+    hub.is_content();
 }

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod client;
+mod command;
 mod faults;
 mod flow;
 mod kill;

@@ -39,6 +39,18 @@ pub fn python(script: &str) -> Option<Command> {
     })
 }
 
+/// A script of `tests/it/peers/` for Node.js, with the peers' packages; `None` if that is to be skipped.
+pub fn node(script: &str) -> Option<Command> {
+    let modules = peers().join("npm/node_modules");
+    (have("node") && have(modules.to_str().unwrap())).then(|| {
+        let mut command = Command::new("node");
+        command
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/peers").join(script))
+            .env("NODE_PATH", modules);
+        command
+    })
+}
+
 /// A program of the Python environment; `None` if that is to be skipped.
 pub fn python_tool(name: &str) -> Option<Command> {
     let tool = peers().join("venv/bin").join(name);

@@ -1,7 +1,7 @@
 //! The whole box and a gateway on loopback, with a play that proves the promise: what was sent is what the gateway holds.
 //!
 //! In: a rate, a seed, a length. Out: a live line, a table, a verdict. Floor 7. The box takes a site's events (`senders`,
-//! made by `generate`) over UDP, TCP and TLS and sends them to a second instance, the gateway, over Lumberjack inside TLS
+//! made by `generate`) over UDP, TCP, TLS and SSH and sends them to a second instance, the gateway, over Lumberjack inside TLS
 //! (`stage` sets both up). The line between them is cut until 50,000 events wait on the disk (`play`). In the end the
 //! gateway's file is read event by event (`balance`) and the account is shown (`report`).
 //!
@@ -9,7 +9,9 @@
 
 mod balance;
 pub mod generate;
+mod pace;
 mod play;
+mod push;
 mod report;
 mod screen;
 mod senders;
@@ -170,7 +172,11 @@ async fn perform(
 ) -> Result<Verdict, DemoError> {
     let targets = stage.targets()?;
     let rate = grouped(options.rate.into());
-    screen.line(&format!("box and gateway are up; {} devices send {rate} events a second", senders::SITE.len()))?;
+    let devices = targets.devices().count();
+    screen.line(&format!("box and gateway are up; {devices} devices send {rate} events a second"))?;
+    if targets.scp.is_none() {
+        screen.line("this machine has no scp: no files are pushed")?;
+    }
     let senders = Senders::start(&targets, options.rate, options.seed);
     let Stage { edge, gateway, relay, .. } = stage;
     let play = Play { plan, edge: &edge.board, gateway: &gateway.board, relay, screen, interrupted };

@@ -8,7 +8,7 @@ use super::play::Outcome;
 use super::screen::{Row, Screen, grouped, table};
 use super::senders::SOURCES;
 use super::{DemoError, Verdict};
-use crate::status::{Board, Component, Count, Line};
+use crate::status::{Board, Component, Count};
 
 /// Reads the file, prints the table and what is wrong, and judges.
 pub(super) async fn settle(
@@ -40,15 +40,14 @@ pub(super) async fn settle(
 fn rows(tallies: &[(String, Tally)], edge: &Board) -> Vec<Row> {
     let snapshot = edge.snapshot();
     let row = |(name, way): (&str, &str)| {
+        let line = snapshot.line(Component::Source, name)?;
         let tally = tallies.iter().find(|(source, _)| source == name).map(|(_, tally)| tally.clone());
         let Tally { sent, delivered, repeats } = tally.unwrap_or_default();
-        let line = snapshot.line(Component::Source, name);
-        let received = line.map_or(0, |line| line.count(Count::ReceivedEvents));
-        let dropped = line.map_or(0, Line::dropped_total);
+        let (received, dropped) = (line.count(Count::ReceivedEvents), line.dropped_total());
         let balances = sent == received && received == delivered && dropped == 0;
-        Row { name: name.into(), way: way.into(), sent, received, delivered, dropped, repeats, balances }
+        Some(Row { name: name.into(), way: way.into(), sent, received, delivered, dropped, repeats, balances })
     };
-    SOURCES.into_iter().map(row).collect()
+    SOURCES.into_iter().filter_map(row).collect()
 }
 
 fn judge(rows: &[Row], faults: &Faults, outcome: &Outcome) -> Verdict {

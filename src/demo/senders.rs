@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 use super::DemoError;
 use super::balance::{Fingerprint, fingerprint};
 use super::generate::{Family, Generator};
+use super::pace::Pace;
+use super::push::{Key, Pusher};
 use crate::clock::Clock;
 use crate::net::{Dialer, Stream};
 
@@ -56,6 +58,8 @@ pub(super) enum Way {
     Udp,
     Tcp(Framing),
     Tls(Framing),
+    /// Files over SSH.
+    Scp,
 }
 
 /// One device of the site.
@@ -74,22 +78,25 @@ const fn device(source: &'static str, way: Way, family: Family, number: u8, shar
     Device { source, way, family, number, share }
 }
 
-/// The site: every family, every transport, both framings on TCP and on TLS. The shares add up to 100.
-pub(super) const SITE: [Device; 10] = [
+/// The site: every family, every transport, both framings on TCP and on TLS. The shares add up to 100. The last one is there
+/// where the machine has an `scp`.
+pub(super) const SITE: [Device; 11] = [
     device("firewalls", Way::Udp, Family::Sophos, 0, 12),
     device("firewalls", Way::Udp, Family::Sophos, 1, 12),
     device("firewalls", Way::Udp, Family::Asa, 0, 8),
     device("firewalls", Way::Udp, Family::Asa, 1, 8),
-    device("mail", Way::Tcp(Framing::Lines), Family::Esa, 0, 13),
-    device("mail", Way::Tcp(Framing::Counted), Family::Esa, 1, 13),
-    device("servers", Way::Tls(Framing::Lines), Family::Linux, 0, 9),
+    device("mail", Way::Tcp(Framing::Lines), Family::Esa, 0, 12),
+    device("mail", Way::Tcp(Framing::Counted), Family::Esa, 1, 12),
+    device("servers", Way::Tls(Framing::Lines), Family::Linux, 0, 8),
     device("servers", Way::Tls(Framing::Counted), Family::Linux, 1, 9),
     device("servers", Way::Tls(Framing::Counted), Family::Structured, 0, 8),
     device("servers", Way::Tls(Framing::Lines), Family::Structured, 1, 8),
+    device("files", Way::Scp, Family::Esa, 2, 3),
 ];
 
 /// The sources of the box in the demo, with the transport of their senders in words.
-pub(super) const SOURCES: [(&str, &str); 3] = [("firewalls", "UDP"), ("mail", "TCP"), ("servers", "TLS")];
+pub(super) const SOURCES: [(&str, &str); 4] =
+    [("firewalls", "UDP"), ("mail", "TCP"), ("servers", "TLS"), ("files", "SCP")];
 
 /// Counts datagrams that the box has read or reported as dropped.
 pub(super) type Taken = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -100,7 +107,16 @@ pub(super) struct Targets {
     pub(super) udp: SocketAddr,
     pub(super) tcp: Dialer,
     pub(super) tls: Dialer,
+    /// Where files go, and by which key; `None` where the machine has no `scp`.
+    pub(super) scp: Option<(SocketAddr, Key)>,
     pub(super) taken: Taken,
+}
+
+impl Targets {
+    /// The devices that can send.
+    pub(super) fn devices(&self) -> impl Iterator<Item = Device> {
+        SITE.into_iter().filter(|device| device.way != Way::Scp || self.scp.is_some())
+    }
 }
 
 impl fmt::Debug for Targets {
@@ -113,6 +129,7 @@ impl fmt::Debug for Targets {
 #[derive(Debug)]
 pub(super) struct Senders {
     tasks: JoinSet<Result<(Device, Vec<Fingerprint>), DemoError>>,
+    count: usize,
     stop: CancellationToken,
 }
 
@@ -123,11 +140,11 @@ impl Senders {
         let window =
             Arc::new(Window { sent: AtomicU64::new(0), lost: AtomicU64::new(0), taken: targets.taken.clone() });
         let mut tasks = JoinSet::new();
-        for device in SITE {
+        for device in targets.devices() {
             let sender = Sender {
                 device,
                 generator: Generator::new(device.family, seed, device.number),
-                pace: Pace { start: Instant::now(), rate: f64::from(rate) * f64::from(device.share) / 100.0, sent: 0 },
+                pace: Pace::new(f64::from(rate) * f64::from(device.share) / 100.0),
                 stop: stop.clone(),
                 fingerprints: Vec::new(),
                 event: String::new(),
@@ -138,10 +155,11 @@ impl Senders {
                     Way::Udp => sender.datagrams(targets.udp, &window).await,
                     Way::Tcp(framing) => sender.stream(&targets.tcp, framing).await,
                     Way::Tls(framing) => sender.stream(&targets.tls, framing).await,
+                    Way::Scp => sender.files(targets.scp).await,
                 }
             });
         }
-        Self { tasks, stop }
+        Self { count: tasks.len(), tasks, stop }
     }
 
     /// Ends all devices and gives what each has sent, in no order.
@@ -162,22 +180,7 @@ impl Senders {
 
     /// Whether a device has given up, which none does by itself while all is well.
     pub(super) fn has_failed(&self) -> bool {
-        !self.stop.is_cancelled() && self.tasks.len() < SITE.len()
-    }
-}
-
-/// An even pace: what is due at a moment. A sender that was held up catches up.
-#[derive(Debug)]
-struct Pace {
-    start: Instant,
-    rate: f64,
-    sent: u64,
-}
-
-impl Pace {
-    fn due(&self) -> u64 {
-        let planned = self.start.elapsed().as_secs_f64() * self.rate;
-        (planned as u64).saturating_sub(self.sent)
+        !self.stop.is_cancelled() && self.tasks.len() < self.count
     }
 }
 
@@ -251,6 +254,14 @@ impl Sender {
             }
         }
         Ok((self.device, self.fingerprints))
+    }
+
+    async fn files(self, target: Option<(SocketAddr, Key)>) -> Done {
+        let Some((to, key)) = target else { return Ok((self.device, self.fingerprints)) };
+        let Self { device, generator, pace, stop, .. } = self;
+        let failed = |source| DemoError::Sender { device: "mail gateway that pushes files".into(), source };
+        let sent = Pusher { key, to, generator, pace, stop }.run().await.map_err(failed)?;
+        Ok((device, sent))
     }
 
     async fn stream(mut self, dialer: &Dialer, framing: Framing) -> Done {
@@ -340,11 +351,12 @@ mod tests {
             udp: udp.local_addr().unwrap(),
             tcp: dialer.clone(),
             tls: dialer,
+            scp: None,
             taken: Arc::new(move || counter.load(Ordering::Relaxed)),
         };
         let senders = Senders::start(&targets, 5_000, 11);
         let mut streams = JoinSet::new();
-        for _ in SITE.iter().filter(|device| device.way != Way::Udp) {
+        for _ in targets.devices().filter(|device| device.way != Way::Udp) {
             let (stream, _) = tcp.accept().await.unwrap();
             streams.spawn(events(stream));
         }

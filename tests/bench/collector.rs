@@ -45,8 +45,18 @@ pub struct Task {
     pub to: SocketAddr,
     /// Whether the far end speaks Lumberjack and not syslog.
     pub to_lumberjack: bool,
-    /// Whether it listens for Lumberjack inside TLS and not for plain syslog.
-    pub from_lumberjack: bool,
+    pub from: Intake,
+}
+
+/// What it listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// Syslog over TCP and UDP.
+    Lines,
+    /// Lumberjack inside TLS.
+    Lumberjack,
+    /// Files over SSH.
+    Files,
 }
 
 /// A running collector; ended, and its folder removed, when dropped.
@@ -115,6 +125,10 @@ impl Collector {
             before = after;
         }
         Ok(before)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Bytes of the files in its folder.

@@ -35,7 +35,7 @@ use self::certs::Certs;
 use self::collector::Bench;
 use self::paths::Plan;
 
-/// Measures Sapphire Edge beside rsyslog and syslog-ng, and prints a table.
+/// Measures Sapphire Edge beside rsyslog, syslog-ng and sshd, and prints a table.
 #[derive(Debug, Parser)]
 struct Options {
     /// Alternating paired runs of each path.
@@ -97,6 +97,8 @@ enum Path {
     Steady,
     /// From socket to receiver.
     Latency,
+    /// Files over SSH, beside OpenSSH's server.
+    Push,
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,6 +144,7 @@ fn main() -> Result<()> {
             Path::Beats => paths::beats(&plan)?,
             Path::Steady => paths::steady(&plan)?,
             Path::Latency => paths::latency(&plan)?,
+            Path::Push => paths::push(&plan)?,
         };
         println!("{text}");
     }

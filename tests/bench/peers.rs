@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use super::certs::HOST;
-use super::collector::{Bench, Setup, Task};
+use super::collector::{Bench, Intake, Setup, Task};
 
 /// A collector with a kind of queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,14 @@ pub enum Subject {
     RsyslogDisk,
     SyslogNgMemory,
     SyslogNgDisk,
+    /// OpenSSH's server, which only stores files.
+    Sshd,
 }
+
+/// The key of the device that pushes files, in the folder of all queues; its public half ends in `.pub`.
+pub const DEVICE_KEY: &str = "device";
+/// The host key of OpenSSH's server.
+pub const HOST_KEY: &str = "host";
 
 impl Subject {
     pub fn name(self) -> &'static str {
@@ -32,6 +39,7 @@ impl Subject {
             Self::RsyslogDisk => "rsyslog, disk queue",
             Self::SyslogNgMemory => "syslog-ng, memory",
             Self::SyslogNgDisk => "syslog-ng, reliable disk buffer",
+            Self::Sshd => "OpenSSH's sshd, which only stores the file",
         }
     }
 }
@@ -53,6 +61,7 @@ pub fn setup(bench: &Bench, task: &Task, port: u16, folder: &Path) -> Setup {
         Subject::RsyslogDisk => rsyslog(bench, task, &mut setup, true),
         Subject::SyslogNgMemory => syslog_ng(bench, task, &mut setup, false),
         Subject::SyslogNgDisk => syslog_ng(bench, task, &mut setup, true),
+        Subject::Sshd => sshd(bench, &mut setup),
     }
     setup
 }
@@ -64,12 +73,15 @@ fn path(of: &Path, name: &str) -> String {
 fn ours(bench: &Bench, task: &Task, setup: &mut Setup) {
     let (port, state) = (setup.port, path(&setup.folder, "state"));
     let (ca, cert, key) = (bench.certs.ca.display(), bench.certs.cert.display(), bench.certs.key.display());
-    let source = if task.from_lumberjack {
-        format!(
+    let device = path(&bench.folder, DEVICE_KEY) + ".pub";
+    let source = match task.from {
+        Intake::Lines => format!("type = \"syslog\"\nlisten = [\"tcp://{HOST}:{port}\", \"udp://{HOST}:{port}\"]"),
+        Intake::Lumberjack => format!(
             "type = \"lumberjack\"\nlisten = [\"tls://{HOST}:{port}\"]\n[source.tls]\ncert = \"{cert}\"\nkey = \"{key}\""
-        )
-    } else {
-        format!("type = \"syslog\"\nlisten = [\"tcp://{HOST}:{port}\", \"udp://{HOST}:{port}\"]")
+        ),
+        Intake::Files => format!(
+            "type = \"ssh\"\nlisten = [\"tcp://{HOST}:{port}\"]\n[[source.device]]\nname = \"device\"\nkeys_file = \"{device}\""
+        ),
     };
     let output = if task.to_lumberjack {
         format!("type = \"lumberjack\"\nendpoint = [\"{}\"]", task.to)
@@ -88,6 +100,17 @@ fn discarding(bench: &Bench, setup: &mut Setup) {
     let (cert, key) = (bench.certs.cert.display().to_string(), bench.certs.key.display().to_string());
     setup.program = std::env::current_exe().unwrap_or_default();
     setup.arguments = vec!["discard".into(), setup.port.to_string(), state, cert, key];
+}
+
+fn sshd(bench: &Bench, setup: &mut Setup) {
+    let (port, host) = (setup.port, path(&bench.folder, HOST_KEY));
+    let keys = path(&bench.folder, DEVICE_KEY) + ".pub";
+    setup.settings = format!(
+        "ListenAddress {HOST}\nPort {port}\nHostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\nStrictModes no\nUsePAM \
+         no\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n"
+    );
+    setup.program = "/usr/sbin/sshd".into();
+    setup.arguments = ["-D", "-e", "-f", &path(&setup.folder, "settings")].map(str::to_owned).to_vec();
 }
 
 fn rsyslog(bench: &Bench, task: &Task, setup: &mut Setup, disk: bool) {

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
+use super::push::{Key, USER};
 use super::senders::Targets;
 use crate::app::{App, AppError, Ended, Host};
 use crate::config::Config;
@@ -40,6 +41,8 @@ pub(super) struct Stage {
     /// The file that the gateway writes.
     pub(super) events: PathBuf,
     certs: Certs,
+    /// The key of the device that pushes files, where the machine can make one.
+    device: Option<Key>,
 }
 
 impl Stage {
@@ -49,8 +52,9 @@ impl Stage {
         let inside = folder.inner("gateway")?;
         let events = inside.join("events.ndjson");
         let gateway = Instance::start("gateway", &inside, &gateway_settings(&inside, &certs, &events)).await?;
-        match connect(folder, &certs, &gateway).await {
-            Ok((relay, edge)) => Ok(Self { edge, gateway, relay, events, certs }),
+        let device = Key::make(&folder.inner("device")?);
+        match connect(folder, &certs, device.as_ref(), &gateway).await {
+            Ok((relay, edge)) => Ok(Self { edge, gateway, relay, events, certs, device }),
             Err(err) => {
                 // What was the matter with the box is worth more than how the gateway ended.
                 let _ = gateway.stop().await;
@@ -72,6 +76,10 @@ impl Stage {
             udp: self.edge.bound("firewalls", UDP)?,
             tcp: dialer("mail", TCP)?,
             tls: Dialer { tls: Some(tls), ..dialer("servers", TLS)? },
+            scp: match &self.device {
+                Some(key) => Some((self.edge.bound("files", TCP)?, key.clone())),
+                None => None,
+            },
             taken: Arc::new(move || firewalls.counters().count(Count::ReceivedEvents)),
         })
     }
@@ -101,10 +109,15 @@ impl Stage {
     }
 }
 
-async fn connect(folder: &Folder, certs: &Certs, gateway: &Instance) -> Result<(Relay, Instance), DemoError> {
+async fn connect(
+    folder: &Folder,
+    certs: &Certs,
+    device: Option<&Key>,
+    gateway: &Instance,
+) -> Result<(Relay, Instance), DemoError> {
     let relay = Relay::open(gateway.bound("boxes", TLS)?)?;
     let inside = folder.inner("box")?;
-    let edge = Instance::start("box", &inside, &box_settings(&inside, certs, relay.address())).await?;
+    let edge = Instance::start("box", &inside, &box_settings(&inside, certs, device, relay.address())).await?;
     Ok((relay, edge))
 }
 
@@ -225,7 +238,15 @@ max_size = "1TiB"
 }
 
 /// The box's settings: a source for each transport, one output.
-fn box_settings(folder: &Path, certs: &Certs, gateway: SocketAddr) -> String {
+fn box_settings(folder: &Path, certs: &Certs, device: Option<&Key>, gateway: SocketAddr) -> String {
+    let files = device.map(|key| {
+        format!(
+            "[[source]]\nid = \"files\"\ntype = \"ssh\"\nlisten = [\"{TCP}\"]\n[[source.device]]\nname = \"{USER}\"\n\
+             keys_file = {}\nlog_type = \"asyncos\"\n",
+            text(&key.public())
+        )
+    });
+    let files = files.unwrap_or_default();
     let (state, ca) = (text(folder), text(&certs.ca));
     let (cert, key) = (text(&certs.cert), text(&certs.key));
     format!(
@@ -251,6 +272,7 @@ listen = ["{TLS}"]
 cert = {cert}
 key = {key}
 
+{files}
 [[output]]
 id = "gateway"
 type = "lumberjack"

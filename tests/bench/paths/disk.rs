@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::{Plan, mib, wait_for_all};
 use crate::beats::{WINDOW, Windows};
 use crate::certs::HOST;
-use crate::collector::{Collector, Task, free_port};
+use crate::collector::{Collector, Intake, Task, free_port};
 use crate::peers::Subject;
 use crate::receiver::{Marks, Protocol, Receiver};
 use crate::report::{Column, Figures, Series, compared, shown};
@@ -47,7 +47,7 @@ pub fn gone(plan: &Plan, slow_sync: Option<&PathBuf>) -> Result<String> {
 fn without_receiver(plan: &Plan, subject: Subject) -> Result<Figures> {
     let (events, port) = (plan.events / 2, free_port()?);
     let to = format!("{HOST}:{port}").parse()?;
-    let collector = Collector::start(&plan.bench, &Task { subject, to, to_lumberjack: false, from_lumberjack: false })?;
+    let collector = Collector::start(&plan.bench, &Task { subject, to, to_lumberjack: false, from: Intake::Lines })?;
     let before = collector.usage()?;
     let sent = send::tcp(collector.listens, &plan.lines, events)?;
     let stored = collector.wait_until_quiet()?;
@@ -92,7 +92,7 @@ pub fn beats(plan: &Plan) -> Result<String> {
 fn from_beats(plan: &Plan, windows: &Windows, subject: Subject) -> Result<Figures> {
     let count = (plan.events / 2 / WINDOW).max(1);
     let to = format!("{HOST}:{}", free_port()?).parse()?;
-    let task = Task { subject, to, to_lumberjack: false, from_lumberjack: true };
+    let task = Task { subject, to, to_lumberjack: false, from: Intake::Lumberjack };
     let collector = Collector::start(&plan.bench, &task)?;
     let before = collector.usage()?;
     let sent = windows.send(collector.listens, &plan.bench.certs, count)?;
@@ -126,7 +126,7 @@ pub fn steady(plan: &Plan) -> Result<String> {
 fn steadily(plan: &Plan, subject: Subject, rate: u64, events: u64, protocol: Protocol) -> Result<Figures> {
     let receiver = Receiver::start(protocol, &plan.bench.certs.server, Marks::None, 0)?;
     let task =
-        Task { subject, to: receiver.address, to_lumberjack: protocol == Protocol::Lumberjack, from_lumberjack: false };
+        Task { subject, to: receiver.address, to_lumberjack: protocol == Protocol::Lumberjack, from: Intake::Lines };
     let collector = Collector::start(&plan.bench, &task)?;
     std::thread::sleep(Duration::from_secs(1));
     let (before, start) = (collector.usage()?, Instant::now());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Plan, mib, wait_for, wait_for_all};
-use crate::collector::{Collector, Task};
+use crate::collector::{Collector, Intake, Task};
 use crate::delay::Delay;
 use crate::limits;
 use crate::measure::now;
@@ -61,7 +61,7 @@ fn through_tcp(plan: &Plan, subject: Subject, events: u64, protocol: Protocol, a
     let receiver = Receiver::start(protocol, &plan.bench.certs.server, Marks::None, 0)?;
     let delay = if away.is_zero() { None } else { Some(Delay::start(receiver.address, away)?) };
     let to = delay.as_ref().map_or(receiver.address, |delay| delay.address);
-    let task = Task { subject, to, to_lumberjack: protocol == Protocol::Lumberjack, from_lumberjack: false };
+    let task = Task { subject, to, to_lumberjack: protocol == Protocol::Lumberjack, from: Intake::Lines };
     let collector = Collector::start(&plan.bench, &task)?;
     let (before, start) = (collector.usage()?, now());
     let sent = send::tcp(collector.listens, &plan.lines, events)?;
@@ -103,7 +103,7 @@ pub fn udp(plan: &Plan) -> Result<String> {
 
 fn through_udp(plan: &Plan, subject: Subject, rate: u64, events: u64) -> Result<Figures> {
     let receiver = Receiver::start(Protocol::Syslog, &plan.bench.certs.server, Marks::Sequence, 0)?;
-    let task = Task { subject, to: receiver.address, to_lumberjack: false, from_lumberjack: false };
+    let task = Task { subject, to: receiver.address, to_lumberjack: false, from: Intake::Lines };
     let collector = Collector::start(&plan.bench, &task)?;
     let before = collector.usage()?;
     let sent = send::udp(collector.listens, &plan.marked, rate, events)?;
@@ -136,7 +136,7 @@ pub fn latency(plan: &Plan) -> Result<String> {
 fn delayed(plan: &Plan, subject: Subject, rate: u64, events: u64, protocol: Protocol) -> Result<Figures> {
     let receiver = Receiver::start(protocol, &plan.bench.certs.server, Marks::Time, 0)?;
     let task =
-        Task { subject, to: receiver.address, to_lumberjack: protocol == Protocol::Lumberjack, from_lumberjack: false };
+        Task { subject, to: receiver.address, to_lumberjack: protocol == Protocol::Lumberjack, from: Intake::Lines };
     let collector = Collector::start(&plan.bench, &task)?;
     let before = collector.usage()?;
     let sent = send::tcp_paced(collector.listens, &plan.marked, rate, events)?;

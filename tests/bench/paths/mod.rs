@@ -2,9 +2,11 @@
 
 mod disk;
 mod flow;
+mod push;
 
 pub use disk::{beats, gone, steady};
 pub use flow::{far, latency, tcp, udp};
+pub use push::push;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,7 +30,7 @@ mod process;
 /// A disk whose syncs take long.
 mod slow_disk;
 /// A small file system.
-mod small_disk;
+pub mod small_disk;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

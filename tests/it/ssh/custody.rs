@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sapphire_edge::status::{Component, Count};
 
-use crate::peers::program::{Running, python};
+use crate::endure::small_disk::SmallDisk;
+use crate::peers::program::{Running, python, text};
 use crate::peers::service::Manner;
 use crate::peers::ssh::{More, Site, good, mail_log};
 use crate::peers::until;
@@ -139,6 +140,41 @@ fn what_does_not_fit_is_refused_at_its_size_and_taken_later() {
     assert_eq!(site.staged(), Vec::<String>::new());
     let (log, lines) = mail_log(100, 0);
     good(&site.scp(&[], &[&site.file("small", log)]));
+    exactly(&site, &lines);
+    site.edge.line(Component::Source, "ces", |line| line.health.word() == "healthy");
+    site.edge.stop();
+}
+
+#[test]
+fn a_disk_that_fills_in_the_middle_of_an_upload_is_told_to_the_device_and_leaves_nothing() {
+    let disk = match SmallDisk::mount() {
+        Ok(disk) => disk,
+        Err(why) => return println!("disk full: skipped, a small disk cannot be mounted: {why}"),
+    };
+    let top = format!(
+        "state_dir = \"{}\"\n[control]\nsocket = \"{{dir}}/control.sock\"\n[queue]\nsegment_size = \"1MiB\"\n",
+        disk.path().join("state").display()
+    );
+    let Some(site) = Site::start(More { top: &top, ..More::default() }) else { return };
+    let staged = || fs::read_dir(disk.path().join("state/ssh/ces/staged")).unwrap().count();
+    // Its bound lets it in: what is left of the disk does not hold it.
+    let large = site.file("large", vec![b'x'; 60 << 20]);
+    let output = site.scp(&[], &[&large]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("the disk of the box is full"), "{output:?}");
+    assert_eq!(staged(), 0);
+    site.edge.line(Component::Source, "ces", |line| {
+        line.health.fault().is_some_and(|fault| fault.what.contains("the disk of the box is full"))
+    });
+    // By SFTP too; and one that would fit, on a disk that somebody else filled.
+    assert!(!site.openssh("scp", &["-s"]).arg(&large).arg("127.0.0.1:/in/").output().unwrap().status.success());
+    disk.fill();
+    let (log, lines) = mail_log(2_000, 0);
+    let file = site.file("mail.s", log);
+    assert!(!site.scp(&[], &[&file]).status.success());
+    assert_eq!(staged(), 0);
+    disk.free();
+    good(&site.scp(&[], &[&file]));
     exactly(&site, &lines);
     site.edge.line(Component::Source, "ces", |line| line.health.word() == "healthy");
     site.edge.stop();

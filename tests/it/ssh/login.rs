@@ -166,6 +166,30 @@ fn old_algorithms_are_taken_on_a_legacy_address_and_nowhere_else() {
     site.edge.stop();
 }
 
+#[test]
+fn dsa_keys_are_taken_on_a_legacy_address_behind_their_own_switch() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(line) = key(folder.path(), "dsa", &["-t", "dsa"]) else { return };
+    let keys = folder.path().join("more.keys");
+    std::fs::write(&keys, line).unwrap();
+    let device = format!("keys_file = {keys:?}");
+    let dss = ["-o", "HostKeyAlgorithms=+ssh-dss,ssh-rsa", "-o", "PubkeyAcceptedAlgorithms=+ssh-dss"];
+    let only = ["-o", "HostKeyAlgorithms=ssh-dss", "-o", "PubkeyAcceptedAlgorithms=+ssh-dss"];
+    for (source, taken) in [
+        (format!("legacy = [{LISTEN:?}]\nssh_dss = true"), true),
+        (format!("legacy = [{LISTEN:?}]"), false),
+        (String::new(), false),
+    ] {
+        let Some(site) = Site::start(More { source: &source, device: &device, ..More::default() }) else { return };
+        let identity = folder.path().join("dsa").display().to_string();
+        for words in [&dss, &only] {
+            let words = [&words[..], &["-i", &identity]].concat();
+            assert_eq!(pushes(&site, "dsa", &words), taken, "{source:?} {words:?}");
+        }
+        site.edge.stop();
+    }
+}
+
 /// A device that does not know RFC 8308 and signs with SHA-1, as AsyncOS before 12.
 #[derive(Debug)]
 struct OldDevice;

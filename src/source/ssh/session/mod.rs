@@ -66,7 +66,7 @@ pub(super) async fn serve(stream: Stream, listener: Listener, stop: Cancellation
         account: None,
         channels: HashMap::new(),
     };
-    let keeper = Keeper { shared, peer, age, meter, began: Instant::now(), mark: (Instant::now(), 0) };
+    let keeper = Keeper { shared, peer, age, meter, began: Instant::now(), rate: Rate::default() };
     // The peer's own first line is waited for in here.
     let Ok(started) = timeout(keeper.shared.config.login_grace.0, run_stream(config, stream, door)).await else {
         return;
@@ -86,8 +86,30 @@ struct Keeper {
     age: Age,
     meter: Arc<Meter>,
     began: Instant,
-    /// When the rate was last taken, and the bytes until then.
-    mark: (Instant, u64),
+    rate: Rate,
+}
+
+/// How fast an upload is.
+#[derive(Debug, Default)]
+struct Rate {
+    /// When it was last taken, and the bytes until then; `None` while there is no upload.
+    mark: Option<(Instant, u64)>,
+}
+
+impl Rate {
+    /// Whether an upload brought less than `least` bytes a second, once a time is over.
+    fn is_below(&mut self, least: u64, received: u64, uploading: bool) -> bool {
+        let now = Instant::now();
+        let Some((since, before)) = self.mark.filter(|_| uploading) else {
+            self.mark = uploading.then_some((now, received));
+            return false;
+        };
+        if now.duration_since(since) < RATE_OVER {
+            return false;
+        }
+        self.mark = Some((now, received));
+        received - before < least.saturating_mul(RATE_OVER.as_secs())
+    }
 }
 
 impl Keeper {
@@ -120,20 +142,11 @@ impl Keeper {
 
     fn is_too_slow(&mut self) -> bool {
         let config = &self.shared.config;
-        let now = Instant::now();
         if !self.meter.logged_in.load(Ordering::Relaxed) {
-            return now.duration_since(self.began) >= config.login_grace.0;
+            return self.began.elapsed() >= config.login_grace.0;
         }
         let received = self.meter.received.load(Ordering::Relaxed);
-        if !self.meter.uploading.load(Ordering::Relaxed) {
-            self.mark = (now, received);
-        } else if now.duration_since(self.mark.0) >= RATE_OVER {
-            let least = config.min_rate.bytes().saturating_mul(RATE_OVER.as_secs());
-            let is_slow = received - self.mark.1 < least;
-            self.mark = (now, received);
-            return is_slow;
-        }
-        false
+        self.rate.is_below(config.min_rate.bytes(), received, self.meter.uploading.load(Ordering::Relaxed))
     }
 
     /// Counts and tells how it ended.
@@ -193,5 +206,32 @@ impl Keeper {
             tracing::warn!(peer = %self.peer, todo, left_out, "{words}");
         }
         self.shared.speechless(words, todo);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_trickles_is_seen_after_a_minute_and_one_that_is_idle_in_between_is_not() {
+        let (mut rate, mut received) = (Rate::default(), 0);
+        let mut pass = async |seconds: u64, bytes: u64, uploading: bool| {
+            let mut found = None;
+            for second in 1..=seconds {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                received += bytes;
+                if rate.is_below(1_024, received, uploading) {
+                    found.get_or_insert(second);
+                }
+            }
+            found
+        };
+        assert_eq!(pass(300, 1_024, true).await, None);
+        assert_eq!(pass(300, 0, false).await, None);
+        // The first look at an upload begins its minute.
+        assert_eq!(pass(120, 1_000, true).await, Some(1 + RATE_OVER.as_secs()));
+        assert_eq!(pass(1, 0, false).await, None);
+        assert_eq!(pass(59, 0, true).await, None);
     }
 }

@@ -34,6 +34,18 @@ impl Picture {
         Self { status, way, feeds: Mutex::new(feeds) }
     }
 
+    /// A feed is there from now on.
+    pub(super) fn comes(&self, feed: &str) {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).entry(feed.to_owned()).or_default();
+    }
+
+    /// A feed is no feed any more.
+    pub(super) fn goes(&self, feed: &str) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        feeds.remove(feed);
+        self.show(&feeds);
+    }
+
     /// A feed gave a page. Whether that is news.
     pub(super) fn works(&self, feed: &str, through: Option<Timestamp>) -> bool {
         self.change(feed, |state| {
@@ -57,7 +69,12 @@ impl Picture {
     fn change(&self, feed: &str, change: impl FnOnce(&mut FeedState) -> bool) -> bool {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = feeds.get_mut(feed).is_some_and(change);
-        if let Some(health) = health(&feeds, self.way.skew()) {
+        self.show(&feeds);
+        is_news
+    }
+
+    fn show(&self, feeds: &BTreeMap<String, FeedState>) {
+        if let Some(health) = health(feeds, self.way.skew()) {
             self.status.set(health);
         }
         let now = self.way.now();
@@ -65,7 +82,6 @@ impl Picture {
         let counters = self.status.counters();
         counters.set(Gauge::LagSeconds, lag.unwrap_or(0));
         counters.add(Count::Requests, self.way.take_answered());
-        is_news
     }
 }
 

@@ -38,4 +38,4 @@ pub(in crate::source) use split::{Listed, elements, listed};
 pub(in crate::source) use store::Store;
 pub(in crate::source) use trouble::{Trouble, Wait};
 pub(in crate::source) use way::{Reply, Way};
-pub(in crate::source) use window::{Plan, Window};
+pub(in crate::source) use window::{Plan, Window, before};

@@ -1,5 +1,6 @@
 //! What a feed gives for one question.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -65,6 +66,8 @@ pub(in crate::source) enum Next {
     Now,
     /// Everything that is there was had: after the poll interval.
     Later,
+    /// Never: the feed goes, once everything of it is settled. It may come again under the same name.
+    Over,
 }
 
 /// The answer to one question.
@@ -72,6 +75,8 @@ pub(in crate::source) enum Next {
 pub(in crate::source) struct Page {
     /// What came.
     pub(in crate::source) records: Vec<Pulled>,
+    /// Those of them that are only the beginning of what the vendor sent, with its whole length in bytes.
+    pub(in crate::source) cut: BTreeMap<RecordId, u64>,
     /// What else is to be remembered as seen once the records are in the queue (whole contents of many records), and by which
     /// time.
     pub(in crate::source) seen: Vec<(RecordId, Timestamp)>,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::position::Change;
@@ -28,6 +30,11 @@ const FIRST: Duration = Duration::from_secs(1);
 pub(in crate::source) trait Feed: Send + 'static {
     /// Its name, unique within the source and the same in every run: its checkpoint is kept under it.
     fn name(&self) -> &str;
+
+    /// What the bytes of its records are.
+    fn kind(&self) -> Kind {
+        Kind::Pulled
+    }
 
     /// Asks for the next page after `position`. Called again after an error, with the same position: what it holds of a
     /// window that is not finished it may keep.
@@ -69,6 +76,7 @@ impl Feeds {
     }
 
     pub(in crate::source) fn start(&mut self, feed: impl Feed, pace: Pace, bench: Bench) {
+        bench.picture.comes(feed.name());
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             let mut run = Run::new(feed, pace, bench);
@@ -89,12 +97,45 @@ impl Feeds {
     pub(in crate::source) async fn join(mut self) -> Result<(), SourceError> {
         let mut result = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended.unwrap_or(Err(SourceError::Panicked)) {
-                result = Err(error);
-                self.tasks.abort_all();
-            }
+            self.note(ended, &mut result);
         }
         result
+    }
+
+    /// As [`Feeds::join`]; besides it starts each feed that comes meanwhile. One that is [`Next::Over`] goes; it has to be gone
+    /// before one of its name comes.
+    ///
+    /// # Errors
+    /// As [`Feeds::join`].
+    ///
+    /// # Cancel safety
+    /// As [`Feeds::join`].
+    pub(in crate::source) async fn join_with<F: Feed>(
+        mut self,
+        mut coming: mpsc::Receiver<F>,
+        pace: Pace,
+        bench: Bench,
+    ) -> Result<(), SourceError> {
+        let mut result = Ok(());
+        loop {
+            tokio::select! {
+                Some(feed) = coming.recv() => self.start(feed, pace, bench.clone()),
+                ended = self.tasks.join_next() => match ended {
+                    Some(ended) => self.note(ended, &mut result),
+                    None => return result,
+                },
+            }
+        }
+    }
+
+    /// One has ended; what cannot go on ends them all.
+    fn note(&mut self, ended: Result<Result<(), SourceError>, JoinError>, result: &mut Result<(), SourceError>) {
+        if let Err(error) = ended.unwrap_or(Err(SourceError::Panicked))
+            && result.is_ok()
+        {
+            *result = Err(error);
+            self.tasks.abort_all();
+        }
     }
 }
 
@@ -133,9 +174,17 @@ impl<F: Feed> Run<F> {
                         tracing::info!(source = %self.bench.id, feed = name, "records are pulled");
                     }
                     if next == Next::Now {
+                        // A stream never comes to an end: what is settled by now is counted here.
+                        if let Ok(Err(Closed)) = timeout(Duration::ZERO, self.settle(0)).await {
+                            return Ok(());
+                        }
                         continue;
                     }
                     if self.settle(0).await.is_err() {
+                        return Ok(());
+                    }
+                    if next == Next::Over {
+                        self.bench.picture.goes(&name);
                         return Ok(());
                     }
                     self.pace.poll.mul_f64(between(0.9, 1.1))
@@ -167,7 +216,7 @@ impl<F: Feed> Run<F> {
         for hole in &page.holes {
             self.submit(notice(&bench, self.feed.name(), hole), 0).await?;
         }
-        let mut builder = BatchBuilder::new(bench.id.clone(), Kind::Pulled, BatchLimits::default());
+        let mut builder = BatchBuilder::new(bench.id.clone(), self.feed.kind(), BatchLimits::default());
         let mut changes: Vec<Change> = Vec::new();
         let (mut bytes, received) = (0, bench.clock.now());
         for record in &page.records {
@@ -175,13 +224,10 @@ impl<F: Feed> Run<F> {
                 continue;
             }
             let id = record.id.to_string();
-            let full = builder.push(&Record {
-                received,
-                origin: &self.origin,
-                id: Some(&id),
-                cut_from: None,
-                bytes: &record.bytes,
-            });
+            let cut_from = page.cut.get(&record.id).copied();
+            bench.status.counters().add(Count::CutEvents, cut_from.is_some().into());
+            let full =
+                builder.push(&Record { received, origin: &self.origin, id: Some(&id), cut_from, bytes: &record.bytes });
             bytes += record.bytes.len() as u64;
             changes.extend(record.remember.map(|time| position.see(record.id, time)));
             if full && let Some(batch) = builder.seal() {

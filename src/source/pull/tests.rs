@@ -264,3 +264,77 @@ async fn records_that_are_later_than_the_overlap_are_missed() {
     }
     assert!(missing > 0);
 }
+
+/// A feed that counts on from its mark, three records at a time, and goes.
+struct Child {
+    given: u64,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Feed for Child {
+    fn name(&self) -> &'static str {
+        "child"
+    }
+
+    async fn pull(&mut self, position: &Position) -> Result<Page, Trouble> {
+        if self.given == 3 {
+            return Ok(Page { next: Next::Over, ..Page::default() });
+        }
+        self.given += 1;
+        let next = position.time("next").unwrap_or_default();
+        let id = RecordId::of(&[&next.0.to_be_bytes()]);
+        Ok(Page {
+            records: vec![Pulled { id, remember: None, bytes: Bytes::from(next.0.to_string()) }],
+            marks: vec![("next".to_owned(), Position::time_value(Timestamp(next.0 + 1)))],
+            ..Page::default()
+        })
+    }
+}
+
+/// A feed that sends for the child three times, each time once the last one is gone.
+struct Mother {
+    children: tokio::sync::mpsc::Sender<Child>,
+    place: Arc<tokio::sync::Semaphore>,
+    sent: u32,
+}
+
+impl Feed for Mother {
+    fn name(&self) -> &'static str {
+        "mother"
+    }
+
+    async fn pull(&mut self, _: &Position) -> Result<Page, Trouble> {
+        let place = Arc::clone(&self.place).acquire_owned().await.unwrap();
+        if self.sent == 3 {
+            return Ok(Page { next: Next::Over, ..Page::default() });
+        }
+        self.sent += 1;
+        self.children.send(Child { given: 0, _place: place }).await.unwrap();
+        Ok(Page::default())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn feeds_come_and_go_and_come_again_where_they_were() {
+    let store = ModelStore::default();
+    let clock = Clock::Fixed(Arc::new(AtomicU64::new(START)));
+    let bench = bench(&store, &clock);
+    bench.picture.goes("feed");
+    let pace = Pace { poll: Duration::from_secs(60), backoff: (Duration::from_secs(1), Duration::from_secs(10)) };
+    let (children, coming) = tokio::sync::mpsc::channel(1);
+    let mut feeds = Feeds::new(&bench);
+    let mother = Mother { children, place: Arc::new(tokio::sync::Semaphore::new(1)), sent: 0 };
+    feeds.start(mother, pace, bench.clone());
+    let syncs = store.clone();
+    let ended = tokio::select! {
+        ended = feeds.join_with(coming, pace, bench.clone()) => ended,
+        () = async { loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            syncs.sync();
+        } } => unreachable!(),
+    };
+    ended.unwrap();
+    let texts: Vec<String> = store.records().into_iter().map(|(text, _)| text).collect();
+    assert_eq!(texts, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!(bench.status.health(), crate::status::Health::Healthy, "nothing of those that went is left");
+}

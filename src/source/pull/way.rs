@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::Trouble;
 use crate::clock::{Clock, Timestamp};
 use crate::net::http::header::{DATE, HeaderName};
-use crate::net::http::{HttpClient, Reach, Url};
+use crate::net::http::{Answer, HttpClient, Reach, Url};
 use crate::net::tls::ClientConfig;
 use crate::net::{Endpoint, Proxy};
 
@@ -101,6 +101,21 @@ impl Way {
         asked
     }
 
+    /// Asks for a body that is read as it comes; whatever the answer's code.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection, and so does dropping the answer.
+    pub(in crate::source) async fn open(&self, url: &Url, fields: &[(HeaderName, String)]) -> Result<Answer, Trouble> {
+        let opened = self.send(url, fields, None).await;
+        if opened.is_err() {
+            *self.client.lock().await = None;
+        }
+        opened
+    }
+
     async fn try_ask(
         &self,
         url: &Url,
@@ -109,6 +124,14 @@ impl Way {
         limit: usize,
         wanted: &[HeaderName],
     ) -> Result<Reply, Trouble> {
+        let answer = self.send(url, fields, body).await?;
+        let (code, retry_after) = (answer.code(), answer.retry_after());
+        let fields = wanted.iter().map(|name| answer.field(name).map(str::to_owned)).collect();
+        let body = answer.body(limit).await?.into();
+        Ok(Reply { code, body, retry_after, fields })
+    }
+
+    async fn send(&self, url: &Url, fields: &[(HeaderName, String)], body: Option<Vec<u8>>) -> Result<Answer, Trouble> {
         let client = self.client().await?;
         let answer = client.send(url, fields, body).await?;
         self.answered.fetch_add(1, Ordering::Relaxed);
@@ -117,10 +140,7 @@ impl Way {
             let ahead = theirs.timestamp().as_second().saturating_sub(ours);
             self.ahead.store(if ahead.abs() <= NOISE { 0 } else { ahead }, Ordering::Relaxed);
         }
-        let (code, retry_after) = (answer.code(), answer.retry_after());
-        let fields = wanted.iter().map(|name| answer.field(name).map(str::to_owned)).collect();
-        let body = answer.body(limit).await?.into();
-        Ok(Reply { code, body, retry_after, fields })
+        Ok(answer)
     }
 
     async fn client(&self) -> Result<HttpClient, Trouble> {

@@ -5,6 +5,7 @@
 //!
 //! To add one: a room beside `syslog/`, an arm in [`Config`] and in [`run`], a sample.
 
+mod crowdstrike;
 mod error;
 mod finding;
 mod hubs;
@@ -17,6 +18,7 @@ mod ssh;
 mod syslog;
 mod watch;
 
+pub use crowdstrike::{Begin, Config as CrowdstrikeConfig, FalconCloud, FalconFormat, ImportedFalcon, import_falcon};
 pub use error::SourceError;
 pub use finding::Finding;
 pub use hubs::Config as EventHubsConfig;
@@ -62,6 +64,8 @@ pub enum Config {
     Defender(Box<DefenderConfig>),
     /// Azure Event Hubs over AMQP 1.0.
     EventHubs(Box<EventHubsConfig>),
+    /// CrowdStrike Falcon, Event Streams.
+    Crowdstrike(Box<CrowdstrikeConfig>),
 }
 
 impl Config {
@@ -76,6 +80,7 @@ impl Config {
             Self::Graph(config) => &config.id,
             Self::Defender(config) => &config.id,
             Self::EventHubs(config) => &config.id,
+            Self::Crowdstrike(config) => &config.id,
         }
     }
 
@@ -90,6 +95,7 @@ impl Config {
             Self::Graph(config) => config.validate(),
             Self::Defender(config) => config.validate(),
             Self::EventHubs(config) => config.validate(),
+            Self::Crowdstrike(config) => config.validate(),
         }
     }
 
@@ -104,6 +110,7 @@ impl Config {
             Self::Graph(config) => config.open_files(),
             Self::Defender(config) => config.open_files(),
             Self::EventHubs(config) => config.open_files(),
+            Self::Crowdstrike(config) => config.open_files(),
         }
     }
 
@@ -113,9 +120,12 @@ impl Config {
         match self {
             Self::Syslog(config) => config.reading(),
             Self::Ssh(config) => config.reading(),
-            Self::Lumberjack(_) | Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => {
-                Reading::default()
-            }
+            Self::Lumberjack(_)
+            | Self::Office365(_)
+            | Self::Graph(_)
+            | Self::Defender(_)
+            | Self::EventHubs(_)
+            | Self::Crowdstrike(_) => Reading::default(),
         }
     }
 
@@ -126,7 +136,7 @@ impl Config {
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
             Self::Ssh(config) => &config.listen,
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => &[],
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) | Self::Crowdstrike(_) => &[],
         }
     }
 
@@ -138,7 +148,9 @@ impl Config {
             Self::Syslog(config) => &config.allow,
             Self::Lumberjack(config) => &config.allow,
             Self::Ssh(config) => &config.allow,
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => &NOBODY_COMES,
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) | Self::Crowdstrike(_) => {
+                &NOBODY_COMES
+            }
         }
     }
 
@@ -149,7 +161,9 @@ impl Config {
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
             Self::Ssh(config) => config.sockets(),
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) => BTreeSet::new(),
+            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) | Self::Crowdstrike(_) => {
+                BTreeSet::new()
+            }
         }
     }
 }
@@ -191,6 +205,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
         Config::Graph(config) => microsoft::run_graph(*config, context).await,
         Config::Defender(config) => microsoft::run_defender(*config, context).await,
         Config::EventHubs(config) => hubs::run(*config, context).await,
+        Config::Crowdstrike(config) => crowdstrike::run(*config, context).await,
     };
     match &result {
         Ok(()) => status.set(Health::Stopped),
@@ -207,7 +222,9 @@ pub fn consent<'a>(config: &'a Config, redirect: &str) -> Option<Consent<'a>> {
         Config::Office365(config) => config.account(),
         Config::Graph(config) => config.account(),
         Config::Defender(config) => config.account(),
-        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) | Config::EventHubs(_) => return None,
+        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) | Config::EventHubs(_) | Config::Crowdstrike(_) => {
+            return None;
+        }
     };
     Some(Consent::new(account, redirect))
 }
@@ -224,6 +241,7 @@ pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
         Config::Graph(config) => microsoft::test_graph(config, clock).await,
         Config::Defender(config) => microsoft::test_defender(config, clock).await,
         Config::EventHubs(config) => hubs::test(config, &clock).await,
+        Config::Crowdstrike(config) => crowdstrike::test(config, clock).await,
     }
 }
 

@@ -17,6 +17,8 @@ mod config;
 mod control;
 /// Many senders at once.
 mod crowd;
+/// What is read from CrowdStrike Falcon.
+mod crowdstrike;
 /// The demo, as a person runs it.
 mod demo;
 /// The policy on other people's code.

@@ -118,24 +118,29 @@ async fn serve(acceptor: TlsAcceptor, tcp: TcpStream, handler: Arc<Handler>) {
     let Ok(stream) = acceptor.accept(tcp).await else { return };
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
-        let response = handler(&request);
-        let mut head = format!("HTTP/1.1 {} -\r\nContent-Length: {}\r\n", response.code, response.body.len());
-        if !response.fields.iter().any(|(name, _)| name == "Date") {
-            let now = jiff::Timestamp::now().in_tz("UTC").unwrap();
-            head.push_str(&format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %H:%M:%S GMT")));
-        }
-        for (name, value) in &response.fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        let sent = if response.is_cut { response.body.len() / 2 } else { response.body.len() };
-        let all = [head.as_bytes(), b"\r\n", &response.body[..sent]].concat();
-        if stream.write_all(&all).await.is_err() || stream.flush().await.is_err() || response.is_cut {
+        if !write(&mut stream, &handler(&request)).await {
             return;
         }
     }
 }
 
-async fn read(stream: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Option<Request> {
+/// Sends an answer; false where the connection is over.
+pub async fn write(stream: &mut (impl tokio::io::AsyncWrite + Unpin), response: &Response) -> bool {
+    let mut head = format!("HTTP/1.1 {} -\r\nContent-Length: {}\r\n", response.code, response.body.len());
+    if !response.fields.iter().any(|(name, _)| name == "Date") {
+        let now = jiff::Timestamp::now().in_tz("UTC").unwrap();
+        head.push_str(&format!("Date: {}\r\n", now.strftime("%a, %d %b %Y %H:%M:%S GMT")));
+    }
+    for (name, value) in &response.fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let sent = if response.is_cut { response.body.len() / 2 } else { response.body.len() };
+    let all = [head.as_bytes(), b"\r\n", &response.body[..sent]].concat();
+    stream.write_all(&all).await.is_ok() && stream.flush().await.is_ok() && !response.is_cut
+}
+
+/// The next request; `None` once the client has gone.
+pub async fn read(stream: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> Option<Request> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();

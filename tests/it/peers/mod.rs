@@ -14,6 +14,8 @@ pub mod appliance;
 pub mod balance;
 /// Certificates of a CA made on the spot.
 pub mod certificates;
+/// CrowdStrike Falcon's event streams.
+pub mod crowdstrike;
 /// An Azure Event Hubs namespace.
 pub mod event_hub;
 /// A Beats agent that sends again what was not acknowledged.

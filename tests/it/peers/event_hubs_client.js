@@ -40,4 +40,5 @@ async function main() {
   await client.close();
 }
 
-main().catch(failed);
+// A connection that was refused stays open for a minute.
+main().catch(failed).finally(() => process.exit());

@@ -77,6 +77,7 @@ impl Part for source::Config {
         kind!("graph", Box<source::GraphConfig>, source::Config::Graph, "../source/microsoft/graph.toml"),
         kind!("defender", Box<source::DefenderConfig>, source::Config::Defender, "../source/microsoft/defender.toml"),
         kind!("event_hubs", Box<source::EventHubsConfig>, source::Config::EventHubs, "../source/hubs/sample.toml"),
+        kind!("amp", Box<source::AmpConfig>, source::Config::Amp, "../source/amp/sample.toml"),
         kind!(
             "crowdstrike",
             Box<source::CrowdstrikeConfig>,

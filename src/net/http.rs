@@ -48,6 +48,17 @@ pub struct HttpClient {
     client: reqwest::Client,
 }
 
+/// What a request does.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    /// Asks.
+    Get,
+    /// Sends a body.
+    Post(Vec<u8>),
+    /// Takes away.
+    Delete,
+}
+
 /// The answer to a request: its head, and the body as far as it is read.
 #[derive(Debug)]
 pub struct Answer {
@@ -159,6 +170,17 @@ impl HttpClient {
         fields: &[(HeaderName, String)],
         body: Option<Vec<u8>>,
     ) -> Result<Answer, HttpError> {
+        self.act(url, fields, body.map_or(Verb::Get, Verb::Post)).await
+    }
+
+    /// As [`HttpClient::send`], whatever the request does.
+    ///
+    /// # Errors
+    /// As [`HttpClient::send`].
+    ///
+    /// # Cancel safety
+    /// As [`HttpClient::send`].
+    pub async fn act(&self, url: &Url, fields: &[(HeaderName, String)], verb: Verb) -> Result<Answer, HttpError> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             let value = HeaderValue::from_str(value);
@@ -167,9 +189,10 @@ impl HttpClient {
             value.set_sensitive(*name == header::AUTHORIZATION);
             headers.insert(name.clone(), value);
         }
-        let request = match body {
-            None => self.client.get(url.clone()),
-            Some(body) => self.client.post(url.clone()).body(body),
+        let request = match verb {
+            Verb::Get => self.client.get(url.clone()),
+            Verb::Post(body) => self.client.post(url.clone()).body(body),
+            Verb::Delete => self.client.delete(url.clone()),
         };
         let sent = request.headers(headers).send().await;
         Ok(Answer { inner: sent.map_err(|error| HttpError::of(url, &error))? })

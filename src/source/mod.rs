@@ -5,6 +5,7 @@
 //!
 //! To add one: a room beside `syslog/`, an arm in [`Config`] and in [`run`], a sample.
 
+mod amp;
 mod crowdstrike;
 mod error;
 mod finding;
@@ -18,6 +19,7 @@ mod ssh;
 mod syslog;
 mod watch;
 
+pub use amp::{Config as AmpConfig, Delivery as AmpDelivery, Region as AmpRegion};
 pub use crowdstrike::{Begin, Config as CrowdstrikeConfig, FalconCloud, FalconFormat, ImportedFalcon, import_falcon};
 pub use error::SourceError;
 pub use finding::Finding;
@@ -64,6 +66,8 @@ pub enum Config {
     Defender(Box<DefenderConfig>),
     /// Azure Event Hubs over AMQP 1.0.
     EventHubs(Box<EventHubsConfig>),
+    /// Cisco Secure Endpoint (AMP).
+    Amp(Box<AmpConfig>),
     /// CrowdStrike Falcon, Event Streams.
     Crowdstrike(Box<CrowdstrikeConfig>),
 }
@@ -80,6 +84,7 @@ impl Config {
             Self::Graph(config) => &config.id,
             Self::Defender(config) => &config.id,
             Self::EventHubs(config) => &config.id,
+            Self::Amp(config) => &config.id,
             Self::Crowdstrike(config) => &config.id,
         }
     }
@@ -95,6 +100,7 @@ impl Config {
             Self::Graph(config) => config.validate(),
             Self::Defender(config) => config.validate(),
             Self::EventHubs(config) => config.validate(),
+            Self::Amp(config) => config.validate(),
             Self::Crowdstrike(config) => config.validate(),
         }
     }
@@ -110,6 +116,7 @@ impl Config {
             Self::Graph(config) => config.open_files(),
             Self::Defender(config) => config.open_files(),
             Self::EventHubs(config) => config.open_files(),
+            Self::Amp(config) => config.open_files(),
             Self::Crowdstrike(config) => config.open_files(),
         }
     }
@@ -125,6 +132,7 @@ impl Config {
             | Self::Graph(_)
             | Self::Defender(_)
             | Self::EventHubs(_)
+            | Self::Amp(_)
             | Self::Crowdstrike(_) => Reading::default(),
         }
     }
@@ -136,7 +144,12 @@ impl Config {
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
             Self::Ssh(config) => &config.listen,
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) | Self::Crowdstrike(_) => &[],
+            Self::Office365(_)
+            | Self::Graph(_)
+            | Self::Defender(_)
+            | Self::EventHubs(_)
+            | Self::Amp(_)
+            | Self::Crowdstrike(_) => &[],
         }
     }
 
@@ -148,9 +161,12 @@ impl Config {
             Self::Syslog(config) => &config.allow,
             Self::Lumberjack(config) => &config.allow,
             Self::Ssh(config) => &config.allow,
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) | Self::Crowdstrike(_) => {
-                &NOBODY_COMES
-            }
+            Self::Office365(_)
+            | Self::Graph(_)
+            | Self::Defender(_)
+            | Self::EventHubs(_)
+            | Self::Amp(_)
+            | Self::Crowdstrike(_) => &NOBODY_COMES,
         }
     }
 
@@ -161,9 +177,12 @@ impl Config {
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
             Self::Ssh(config) => config.sockets(),
-            Self::Office365(_) | Self::Graph(_) | Self::Defender(_) | Self::EventHubs(_) | Self::Crowdstrike(_) => {
-                BTreeSet::new()
-            }
+            Self::Office365(_)
+            | Self::Graph(_)
+            | Self::Defender(_)
+            | Self::EventHubs(_)
+            | Self::Amp(_)
+            | Self::Crowdstrike(_) => BTreeSet::new(),
         }
     }
 }
@@ -205,6 +224,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
         Config::Graph(config) => microsoft::run_graph(*config, context).await,
         Config::Defender(config) => microsoft::run_defender(*config, context).await,
         Config::EventHubs(config) => hubs::run(*config, context).await,
+        Config::Amp(config) => amp::run(*config, context).await,
         Config::Crowdstrike(config) => crowdstrike::run(*config, context).await,
     };
     match &result {
@@ -222,7 +242,12 @@ pub fn consent<'a>(config: &'a Config, redirect: &str) -> Option<Consent<'a>> {
         Config::Office365(config) => config.account(),
         Config::Graph(config) => config.account(),
         Config::Defender(config) => config.account(),
-        Config::Syslog(_) | Config::Lumberjack(_) | Config::Ssh(_) | Config::EventHubs(_) | Config::Crowdstrike(_) => {
+        Config::Syslog(_)
+        | Config::Lumberjack(_)
+        | Config::Ssh(_)
+        | Config::EventHubs(_)
+        | Config::Amp(_)
+        | Config::Crowdstrike(_) => {
             return None;
         }
     };
@@ -241,6 +266,7 @@ pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
         Config::Graph(config) => microsoft::test_graph(config, clock).await,
         Config::Defender(config) => microsoft::test_defender(config, clock).await,
         Config::EventHubs(config) => hubs::test(config, &clock).await,
+        Config::Amp(config) => amp::test(config, clock).await,
         Config::Crowdstrike(config) => crowdstrike::test(config, clock).await,
     }
 }

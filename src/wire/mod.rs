@@ -4,6 +4,7 @@
 //! never panic, and no input makes the work grow faster than its length. What can never become a frame is an error that
 //! names the rule it broke; the caller counts it and ends the connection.
 
+pub mod amqp091;
 pub mod azure;
 pub mod framing;
 pub mod kv;

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and says what it passed over"
 )]
 
+/// Cisco Secure Endpoint (AMP), with a real RabbitMQ.
+mod amp;
 /// pylogbeat and timbersnake.
 mod beats;
 /// Bad settings files through the real program.

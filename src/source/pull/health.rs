@@ -18,6 +18,8 @@ struct FeedState {
     trouble: Option<Trouble>,
     in_a_row: u32,
     through: Option<Timestamp>,
+    /// It works, but a person should know this.
+    remark: Option<(String, String)>,
 }
 
 /// How all feeds of a source are; each tells it here.
@@ -44,6 +46,16 @@ impl Picture {
         let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
         feeds.remove(feed);
         self.show(&feeds);
+    }
+
+    /// What a person should know of a feed that gives pages. Shown with the next page, logged where it is new.
+    pub(super) fn remark(&self, feed: &str, remark: Option<(String, String)>) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = feeds.get_mut(feed).filter(|state| state.remark != remark) else { return };
+        if let Some((what, todo)) = &remark {
+            tracing::warn!(feed, what, todo, "records are pulled, but");
+        }
+        state.remark = remark;
     }
 
     /// A feed gave a page. Whether that is news.
@@ -97,6 +109,11 @@ fn health(feeds: &BTreeMap<String, FeedState>, skew: Option<i64>) -> Option<Heal
     let Some((name, trouble)) = failing.first() else {
         if feeds.values().any(|state| !state.worked) {
             return None;
+        }
+        if let Some((name, (what, todo))) = feeds.iter().find_map(|(name, state)| Some((name, state.remark.as_ref()?)))
+        {
+            let who = if feeds.len() == 1 { String::new() } else { format!("{name}: ") };
+            return Some(Health::degraded(format!("{who}{what}"), todo.clone()));
         }
         return Some(skew.map_or(Health::Healthy, |ahead| {
             let words = if ahead > 0 { "behind" } else { "ahead of" };

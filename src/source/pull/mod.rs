@@ -11,10 +11,13 @@
 //! id alone, so it is the same in every run; at most `pages` bodies are in memory, those that wait for the queue included, so
 //! nothing is asked for while the queue holds back; every wait ends when the source is told to stop.
 //!
+//! A vendor that wants an answer (AMQP) is told of by [`Page::settled`], in the order of the pages, also while a feed waits for more.
+//!
 //! A position that changed without a new record waits in memory for the next batch: after a crash the same question is asked
 //! again, which loses and repeats nothing.
 
 mod budget;
+mod flight;
 mod health;
 mod page;
 mod position;

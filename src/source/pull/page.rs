@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::clock::Timestamp;
 
@@ -92,4 +92,9 @@ pub(in crate::source) struct Page {
     pub(in crate::source) next: Next,
     /// Holds its place among the bodies in memory until the queue has it.
     pub(in crate::source) permit: Option<OwnedSemaphorePermit>,
+    /// Told once everything of this page, and of the pages before it, is settled: then a vendor that keeps what was not
+    /// acknowledged may be answered. Dropped untold where the feed ends before.
+    pub(in crate::source) settled: Option<oneshot::Sender<()>>,
+    /// What a person should know although pages come, and what to do: shown as degraded until a page without it.
+    pub(in crate::source) remark: Option<(String, String)>,
 }

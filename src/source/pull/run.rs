@@ -1,6 +1,5 @@
 //! The loop: asks a feed, hands what comes to the queue, waits.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use rand::Rng as _;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::flight::Flight;
 use super::position::Change;
-use super::store::{Later, Store};
+use super::store::Store;
 use super::{Hole, Next, Page, Picture, Position, Trouble, Wait};
 use crate::clock::Clock;
 use crate::event::{Batch, BatchBuilder, BatchLimits, Checkpoint, Kind, Origin, Record, SourceId, Transport};
@@ -37,7 +36,8 @@ pub(in crate::source) trait Feed: Send + 'static {
     }
 
     /// Asks for the next page after `position`. Called again after an error, with the same position: what it holds of a
-    /// window that is not finished it may keep.
+    /// window that is not finished it may keep. A stream keeps its connection in itself, gives a page as soon as something came,
+    /// and an empty one every few seconds while it is quiet.
     ///
     /// # Cancel safety
     /// Dropped only when the source stops.
@@ -145,14 +145,15 @@ struct Run<F> {
     pace: Pace,
     bench: Bench,
     origin: Origin,
-    in_flight: VecDeque<(Later<'static, Result<(), Closed>>, u64)>,
+    flight: Flight,
 }
 
 impl<F: Feed> Run<F> {
     fn new(feed: F, pace: Pace, bench: Bench) -> Self {
         let mut origin = Origin::new(Transport::Https, None);
         origin.name = Some(feed.name().into());
-        Self { feed, pace, bench, origin, in_flight: VecDeque::new() }
+        let flight = Flight::new(bench.status.clone());
+        Self { feed, pace, bench, origin, flight }
     }
 
     /// Pulls until the queue closes.
@@ -163,10 +164,12 @@ impl<F: Feed> Run<F> {
         let mut backoff = Backoff::new(self.pace.backoff.0, self.pace.backoff.1);
         tokio::time::sleep(FIRST.min(self.pace.poll).mul_f64(between(0.0, 1.0))).await;
         loop {
-            let wait = match self.feed.pull(&position).await {
-                Ok(page) => {
+            let Ok(pulled) = self.flight.during(self.feed.pull(&position)).await else { return Ok(()) };
+            let wait = match pulled {
+                Ok(mut page) => {
                     backoff.reset();
                     let (next, through) = (page.next, page.through);
+                    self.bench.picture.remark(&name, page.remark.take());
                     if self.hand_over(page, &mut position).await.is_err() {
                         return Ok(());
                     }
@@ -174,13 +177,9 @@ impl<F: Feed> Run<F> {
                         tracing::info!(source = %self.bench.id, feed = name, "records are pulled");
                     }
                     if next == Next::Now {
-                        // A stream never comes to an end: what is settled by now is counted here.
-                        if let Ok(Err(Closed)) = timeout(Duration::ZERO, self.settle(0)).await {
-                            return Ok(());
-                        }
                         continue;
                     }
-                    if self.settle(0).await.is_err() {
+                    if self.flight.settle(0).await.is_err() {
                         return Ok(());
                     }
                     if next == Next::Over {
@@ -191,7 +190,9 @@ impl<F: Feed> Run<F> {
                 }
                 Err(trouble) => self.troubled(&name, trouble, &mut backoff),
             };
-            tokio::time::sleep(wait).await;
+            if self.flight.during(tokio::time::sleep(wait)).await.is_err() {
+                return Ok(());
+            }
         }
     }
 
@@ -248,6 +249,9 @@ impl<F: Feed> Run<F> {
             changes.extend(position.take_pending());
             self.submit(batch.with_checkpoint(self.checkpoint(changes)), bytes).await?;
         }
+        if let Some(settled) = page.settled {
+            self.flight.tell(settled);
+        }
         drop(page.permit);
         Ok(())
     }
@@ -262,19 +266,8 @@ impl<F: Feed> Run<F> {
         let counters = self.bench.status.counters();
         counters.add(Count::ReceivedEvents, events);
         counters.add(Count::ReceivedBytes, bytes);
-        self.in_flight.push_back((settled, events));
-        self.settle(IN_FLIGHT).await
-    }
-
-    /// Waits until at most so many batches are not settled.
-    async fn settle(&mut self, most: usize) -> Result<(), Closed> {
-        while self.in_flight.len() > most {
-            let Some((settled, events)) = self.in_flight.front_mut() else { break };
-            settled.await?;
-            self.bench.status.counters().add(Count::SettledEvents, *events);
-            self.in_flight.pop_front();
-        }
-        Ok(())
+        self.flight.add(settled, events);
+        self.flight.settle(IN_FLIGHT).await
     }
 }
 

@@ -338,3 +338,63 @@ async fn feeds_come_and_go_and_come_again_where_they_were() {
     assert_eq!(texts, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
     assert_eq!(bench.status.health(), crate::status::Health::Healthy, "nothing of those that went is left");
 }
+
+/// A stream: each page says when it was told that it is settled; the second one holds nothing new.
+struct Stream {
+    sent: u32,
+    settled: Vec<tokio::sync::oneshot::Receiver<()>>,
+    told: Arc<Mutex<Vec<u32>>>,
+}
+
+impl Feed for Stream {
+    fn name(&self) -> &'static str {
+        "feed"
+    }
+
+    async fn pull(&mut self, _: &Position) -> Result<Page, Trouble> {
+        if self.sent < 3 {
+            self.sent += 1;
+            let (settle, settled) = tokio::sync::oneshot::channel();
+            self.settled.push(settled);
+            let text = if self.sent == 3 { "last" } else { "first" };
+            let id = RecordId::of(&[text.as_bytes()]);
+            let record = Pulled { id, remember: Some(Timestamp(START)), bytes: Bytes::from(text) };
+            return Ok(Page { records: vec![record], settled: Some(settle), ..Page::default() });
+        }
+        for (at, settled) in (1..).zip(std::mem::take(&mut self.settled)) {
+            settled.await.unwrap();
+            self.told.lock().unwrap().push(at);
+        }
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_told_in_order_what_is_settled_while_it_waits() {
+    let (clock, store) = (Clock::Fixed(Arc::new(AtomicU64::new(START))), ModelStore::default());
+    let bench = bench(&store, &clock);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let mut feeds = Feeds::new(&bench);
+    let pace = Pace { poll: Duration::from_secs(60), backoff: (Duration::from_secs(1), Duration::from_secs(10)) };
+    feeds.start(Stream { sent: 0, settled: Vec::new(), told: Arc::clone(&told) }, pace, bench.clone());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(store.0.lock().unwrap().waiting.len(), 2, "what was seen is not sent again");
+    assert!(told.lock().unwrap().is_empty(), "nothing is settled yet, not even what holds nothing new");
+    store.sync();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(*told.lock().unwrap(), [1, 2, 3]);
+    bench.stop.cancel();
+    feeds.join().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remark_is_shown_until_a_page_comes_without_it() {
+    let (clock, store) = (Clock::Fixed(Arc::new(AtomicU64::new(START))), ModelStore::default());
+    let bench = bench(&store, &clock);
+    bench.picture.remark("feed", Some(("read-only".into(), "make another".into())));
+    bench.picture.works("feed", None);
+    assert_eq!(bench.status.health().fault().unwrap().what, "read-only");
+    bench.picture.remark("feed", None);
+    bench.picture.works("feed", None);
+    assert_eq!(bench.status.health().word(), "healthy");
+}

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::Trouble;
 use crate::clock::{Clock, Timestamp};
 use crate::net::http::header::{DATE, HeaderName};
-use crate::net::http::{Answer, HttpClient, Reach, Url};
+use crate::net::http::{Answer, HttpClient, Reach, Url, Verb};
 use crate::net::tls::ClientConfig;
 use crate::net::{Endpoint, Proxy};
 
@@ -94,7 +94,25 @@ impl Way {
         limit: usize,
         wanted: &[HeaderName],
     ) -> Result<Reply, Trouble> {
-        let asked = self.try_ask(url, fields, body, limit, wanted).await;
+        self.act(url, fields, body.map_or(Verb::Get, Verb::Post), limit, wanted).await
+    }
+
+    /// As [`Way::ask`], whatever the request does.
+    ///
+    /// # Errors
+    /// As [`Way::ask`].
+    ///
+    /// # Cancel safety
+    /// As [`Way::ask`].
+    pub(in crate::source) async fn act(
+        &self,
+        url: &Url,
+        fields: &[(HeaderName, String)],
+        verb: Verb,
+        limit: usize,
+        wanted: &[HeaderName],
+    ) -> Result<Reply, Trouble> {
+        let asked = self.try_act(url, fields, verb, limit, wanted).await;
         if asked.is_err() {
             *self.client.lock().await = None;
         }
@@ -109,31 +127,31 @@ impl Way {
     /// # Cancel safety
     /// Dropping it closes the connection, and so does dropping the answer.
     pub(in crate::source) async fn open(&self, url: &Url, fields: &[(HeaderName, String)]) -> Result<Answer, Trouble> {
-        let opened = self.send(url, fields, None).await;
+        let opened = self.send(url, fields, Verb::Get).await;
         if opened.is_err() {
             *self.client.lock().await = None;
         }
         opened
     }
 
-    async fn try_ask(
+    async fn try_act(
         &self,
         url: &Url,
         fields: &[(HeaderName, String)],
-        body: Option<Vec<u8>>,
+        verb: Verb,
         limit: usize,
         wanted: &[HeaderName],
     ) -> Result<Reply, Trouble> {
-        let answer = self.send(url, fields, body).await?;
+        let answer = self.send(url, fields, verb).await?;
         let (code, retry_after) = (answer.code(), answer.retry_after());
         let fields = wanted.iter().map(|name| answer.field(name).map(str::to_owned)).collect();
         let body = answer.body(limit).await?.into();
         Ok(Reply { code, body, retry_after, fields })
     }
 
-    async fn send(&self, url: &Url, fields: &[(HeaderName, String)], body: Option<Vec<u8>>) -> Result<Answer, Trouble> {
+    async fn send(&self, url: &Url, fields: &[(HeaderName, String)], verb: Verb) -> Result<Answer, Trouble> {
         let client = self.client().await?;
-        let answer = client.send(url, fields, body).await?;
+        let answer = client.act(url, fields, verb).await?;
         self.answered.fetch_add(1, Ordering::Relaxed);
         if let Some(theirs) = answer.field(&DATE).and_then(|date| rfc2822::parse(date).ok()) {
             let ours = i64::try_from(self.clock.now().0 / 1_000_000).unwrap_or(i64::MAX);

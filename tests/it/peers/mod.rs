@@ -8,6 +8,8 @@
 
 /// A Beats agent that does what the test tells it.
 pub mod agent;
+/// Cisco Secure Endpoint.
+pub mod amp;
 /// The program under test.
 pub mod appliance;
 /// What a gateway holds against what was sent.

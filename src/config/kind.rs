@@ -77,6 +77,8 @@ impl Part for source::Config {
         kind!("graph", Box<source::GraphConfig>, source::Config::Graph, "../source/microsoft/graph.toml"),
         kind!("defender", Box<source::DefenderConfig>, source::Config::Defender, "../source/microsoft/defender.toml"),
         kind!("event_hubs", Box<source::EventHubsConfig>, source::Config::EventHubs, "../source/hubs/sample.toml"),
+        kind!("umbrella", Box<source::UmbrellaConfig>, source::Config::Umbrella, "../source/umbrella/sample.toml"),
+        kind!("duo", Box<source::DuoConfig>, source::Config::Duo, "../source/duo/sample.toml"),
         kind!("amp", Box<source::AmpConfig>, source::Config::Amp, "../source/amp/sample.toml"),
         kind!(
             "crowdstrike",

@@ -7,6 +7,7 @@
 
 mod amp;
 mod crowdstrike;
+mod duo;
 mod error;
 mod finding;
 mod hubs;
@@ -15,12 +16,15 @@ mod lumberjack;
 mod microsoft;
 mod notice;
 mod pull;
+mod s3;
 mod ssh;
 mod syslog;
+mod umbrella;
 mod watch;
 
 pub use amp::{Config as AmpConfig, Delivery as AmpDelivery, Region as AmpRegion};
 pub use crowdstrike::{Begin, Config as CrowdstrikeConfig, FalconCloud, FalconFormat, ImportedFalcon, import_falcon};
+pub use duo::{Config as DuoConfig, DuoLog, DuoSignature};
 pub use error::SourceError;
 pub use finding::Finding;
 pub use hubs::Config as EventHubsConfig;
@@ -32,6 +36,7 @@ pub use microsoft::{
 pub use notice::{NOTICES, Told, run_notices};
 pub use ssh::{Config as SshConfig, Deeds, HostKey, deeds, host_keys};
 pub use syslog::Config as SyslogConfig;
+pub use umbrella::Config as UmbrellaConfig;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -66,59 +71,52 @@ pub enum Config {
     Defender(Box<DefenderConfig>),
     /// Azure Event Hubs over AMQP 1.0.
     EventHubs(Box<EventHubsConfig>),
+    /// Cisco Umbrella's logs in S3.
+    Umbrella(Box<UmbrellaConfig>),
+    /// Duo's Admin API.
+    Duo(Box<DuoConfig>),
     /// Cisco Secure Endpoint (AMP).
     Amp(Box<AmpConfig>),
     /// CrowdStrike Falcon, Event Streams.
     Crowdstrike(Box<CrowdstrikeConfig>),
 }
 
+/// The same of whichever source it is.
+macro_rules! whichever {
+    ($it:expr, $config:ident => $same:expr) => {
+        match $it {
+            Self::Syslog($config) => $same,
+            Self::Lumberjack($config) => $same,
+            Self::Ssh($config) => $same,
+            Self::Office365($config) => $same,
+            Self::Graph($config) => $same,
+            Self::Defender($config) => $same,
+            Self::EventHubs($config) => $same,
+            Self::Umbrella($config) => $same,
+            Self::Duo($config) => $same,
+            Self::Amp($config) => $same,
+            Self::Crowdstrike($config) => $same,
+        }
+    };
+}
+
 impl Config {
     /// Its name, unique among the sources.
     #[must_use]
     pub fn id(&self) -> &SourceId {
-        match self {
-            Self::Syslog(config) => &config.id,
-            Self::Lumberjack(config) => &config.id,
-            Self::Ssh(config) => &config.id,
-            Self::Office365(config) => &config.id,
-            Self::Graph(config) => &config.id,
-            Self::Defender(config) => &config.id,
-            Self::EventHubs(config) => &config.id,
-            Self::Amp(config) => &config.id,
-            Self::Crowdstrike(config) => &config.id,
-        }
+        whichever!(self, config => &config.id)
     }
 
     /// What is wrong without looking at the machine: the key inside the table, and what to write instead.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
-        match self {
-            Self::Syslog(config) => config.validate(),
-            Self::Lumberjack(config) => config.validate(),
-            Self::Ssh(config) => config.validate(),
-            Self::Office365(config) => config.validate(),
-            Self::Graph(config) => config.validate(),
-            Self::Defender(config) => config.validate(),
-            Self::EventHubs(config) => config.validate(),
-            Self::Amp(config) => config.validate(),
-            Self::Crowdstrike(config) => config.validate(),
-        }
+        whichever!(self, config => config.validate())
     }
 
     /// Opens the files it names (certificates, keys): the key, and what is wrong.
     #[must_use]
     pub fn open_files(&self) -> Vec<(String, String)> {
-        match self {
-            Self::Syslog(config) => config.open_files(),
-            Self::Lumberjack(config) => config.open_files(),
-            Self::Ssh(config) => config.open_files(),
-            Self::Office365(config) => config.open_files(),
-            Self::Graph(config) => config.open_files(),
-            Self::Defender(config) => config.open_files(),
-            Self::EventHubs(config) => config.open_files(),
-            Self::Amp(config) => config.open_files(),
-            Self::Crowdstrike(config) => config.open_files(),
-        }
+        whichever!(self, config => config.open_files())
     }
 
     /// How its events are to be read on their way out.
@@ -127,13 +125,7 @@ impl Config {
         match self {
             Self::Syslog(config) => config.reading(),
             Self::Ssh(config) => config.reading(),
-            Self::Lumberjack(_)
-            | Self::Office365(_)
-            | Self::Graph(_)
-            | Self::Defender(_)
-            | Self::EventHubs(_)
-            | Self::Amp(_)
-            | Self::Crowdstrike(_) => Reading::default(),
+            _ => Reading::default(),
         }
     }
 
@@ -144,12 +136,7 @@ impl Config {
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
             Self::Ssh(config) => &config.listen,
-            Self::Office365(_)
-            | Self::Graph(_)
-            | Self::Defender(_)
-            | Self::EventHubs(_)
-            | Self::Amp(_)
-            | Self::Crowdstrike(_) => &[],
+            _ => &[],
         }
     }
 
@@ -161,12 +148,7 @@ impl Config {
             Self::Syslog(config) => &config.allow,
             Self::Lumberjack(config) => &config.allow,
             Self::Ssh(config) => &config.allow,
-            Self::Office365(_)
-            | Self::Graph(_)
-            | Self::Defender(_)
-            | Self::EventHubs(_)
-            | Self::Amp(_)
-            | Self::Crowdstrike(_) => &NOBODY_COMES,
+            _ => &NOBODY_COMES,
         }
     }
 
@@ -177,12 +159,7 @@ impl Config {
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
             Self::Ssh(config) => config.sockets(),
-            Self::Office365(_)
-            | Self::Graph(_)
-            | Self::Defender(_)
-            | Self::EventHubs(_)
-            | Self::Amp(_)
-            | Self::Crowdstrike(_) => BTreeSet::new(),
+            _ => BTreeSet::new(),
         }
     }
 }
@@ -225,7 +202,9 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
         Config::Defender(config) => microsoft::run_defender(*config, context).await,
         Config::EventHubs(config) => hubs::run(*config, context).await,
         Config::Amp(config) => amp::run(*config, context).await,
+        Config::Duo(config) => duo::run(*config, context).await,
         Config::Crowdstrike(config) => crowdstrike::run(*config, context).await,
+        Config::Umbrella(config) => umbrella::run(*config, context).await,
     };
     match &result {
         Ok(()) => status.set(Health::Stopped),
@@ -242,14 +221,7 @@ pub fn consent<'a>(config: &'a Config, redirect: &str) -> Option<Consent<'a>> {
         Config::Office365(config) => config.account(),
         Config::Graph(config) => config.account(),
         Config::Defender(config) => config.account(),
-        Config::Syslog(_)
-        | Config::Lumberjack(_)
-        | Config::Ssh(_)
-        | Config::EventHubs(_)
-        | Config::Amp(_)
-        | Config::Crowdstrike(_) => {
-            return None;
-        }
+        _ => return None,
     };
     Some(Consent::new(account, redirect))
 }
@@ -265,9 +237,11 @@ pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
         Config::Office365(config) => microsoft::test_office365(config, clock).await,
         Config::Graph(config) => microsoft::test_graph(config, clock).await,
         Config::Defender(config) => microsoft::test_defender(config, clock).await,
+        Config::Duo(config) => duo::test(config, clock).await,
         Config::EventHubs(config) => hubs::test(config, &clock).await,
         Config::Amp(config) => amp::test(config, clock).await,
         Config::Crowdstrike(config) => crowdstrike::test(config, clock).await,
+        Config::Umbrella(config) => umbrella::test(config, clock).await,
     }
 }
 

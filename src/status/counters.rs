@@ -55,6 +55,7 @@ names! {
         DamagedRecords = "damaged_records", "Stored records that failed their checks and were set aside.";
         DiskErrors = "disk_errors", "Disk operations that failed.";
         Requests = "requests", "Requests to a vendor that were answered.";
+        LateObjects = "late_objects", "Objects that only the daily full list found, because look_back is too short for them.";
     }
 }
 

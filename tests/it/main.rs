@@ -25,6 +25,8 @@ mod crowdstrike;
 mod demo;
 /// The policy on other people's code.
 mod dependencies;
+/// What is pulled from Duo.
+mod duo;
 /// What lasts.
 mod endure;
 /// Azure Event Hubs, against a double that Microsoft's client speaks to as well.
@@ -80,6 +82,8 @@ mod syslog_receiver;
 mod tls;
 /// The tools for the queue and the ledger.
 mod tools;
+/// Cisco Umbrella's logs in S3.
+mod umbrella;
 /// The units as files.
 mod units;
 /// Updates, with the real RAUC.

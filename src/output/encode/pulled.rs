@@ -11,8 +11,9 @@ use crate::event::Record;
 use crate::wire::syslog::{Marks, Text};
 
 /// The members that say when it happened, by the vendors' schemas: Office 365 (`CreationTime`, UTC without a zone), Graph
-/// (`createdDateTime`, `activityDateTime`, `startDateTime`), Defender (`alertCreationTime`, `Timestamp`, `lastSeen`).
-const TIMES: [&str; 7] = [
+/// (`createdDateTime`, `activityDateTime`, `startDateTime`), Defender (`alertCreationTime`, `Timestamp`, `lastSeen`), Secure
+/// Endpoint (`date`), Duo (`isotimestamp`, `ts`, `surfaced_timestamp`, `timestamp`), Falcon ([`METADATA`]).
+const TIMES: [&str; 13] = [
     "CreationTime",
     "createdDateTime",
     "activityDateTime",
@@ -20,13 +21,21 @@ const TIMES: [&str; 7] = [
     "alertCreationTime",
     "Timestamp",
     "lastSeen",
+    "isotimestamp",
+    "ts",
+    "date",
+    "surfaced_timestamp",
+    METADATA,
+    "timestamp",
 ];
+/// Where Falcon's event streams have the time, as `eventCreationTime`.
+const METADATA: &str = "metadata";
 
 impl Encoder {
     pub(super) fn write_pulled(&mut self, record: &Record<'_>, to: &mut Vec<u8>) -> Encoded {
-        let found = serde_json::from_slice::<Own<'_>>(record.bytes).ok();
+        let found = serde_json::from_slice::<Own>(record.bytes).ok();
         let unparsed = found.is_none();
-        let time = found.and_then(|own| own.0).and_then(moment).unwrap_or(record.received);
+        let time = found.and_then(|own| own.0).unwrap_or(record.received);
         let text = Text::of(record.bytes);
         self.begin(time, &text, to);
         to.push(b'}');
@@ -37,33 +46,43 @@ impl Encoder {
     }
 }
 
-/// RFC 3339, or the same without a zone, which is UTC then.
+/// RFC 3339, or the same without a zone, which is UTC then, or seconds or milliseconds since 1970.
 fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(number) = text.parse::<u64>() {
+        // From 2001 on, up to the year 5138.
+        let unit = match number {
+            1_000_000_000..100_000_000_000 => 1_000_000,
+            1_000_000_000_000..100_000_000_000_000 => 1_000,
+            _ => return None,
+        };
+        return Some(Timestamp(number * unit));
+    }
     let zoned = text.parse::<jiff::Timestamp>().ok();
     let moment = zoned.or_else(|| text.parse::<DateTime>().ok()?.in_tz("UTC").ok().map(|time| time.timestamp()))?;
     u64::try_from(moment.as_microsecond()).ok().map(Timestamp)
 }
 
-/// The time of an object by its own word; the first of [`TIMES`] that it has.
-struct Own<'a>(Option<&'a str>);
+/// The time of an object by its own word: the first of [`TIMES`] that says one.
+struct Own(Option<Timestamp>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Own<'a> {
+impl<'de> Deserialize<'de> for Own {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Own<'de>;
+            type Value = Own;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Own<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Own, A::Error> {
                 let (mut best, mut rank) = (None, TIMES.len());
                 while let Some(Name(place)) = map.next_key()? {
                     match place.filter(|place| *place < rank) {
                         Some(place) => {
-                            if let Value(Some(text)) = map.next_value()? {
-                                (best, rank) = (Some(text), place);
+                            let Value(text) = map.next_value()?;
+                            if let Some(time) = text.and_then(moment) {
+                                (best, rank) = (Some(time), place);
                             }
                         }
                         None => drop(map.next_value::<IgnoredAny>()?),
@@ -97,13 +116,24 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// A member's value, if it is text without escapes, as times are.
+/// A member's value, if it may be a time: a number, text without escapes, or the object that has it.
 struct Value<'a>(Option<&'a str>);
+
+#[derive(serde::Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow, rename = "eventCreationTime")]
+    time: &'a serde_json::value::RawValue,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&serde_json::value::RawValue>::deserialize(deserializer)?.get();
-        Ok(Value(raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))))
+        Ok(Value(match raw.as_bytes().first() {
+            Some(b'"') => raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')),
+            Some(b'{') => serde_json::from_str::<Metadata<'_>>(raw).ok().map(|metadata| metadata.time.get()),
+            Some(b'0'..=b'9') => Some(raw),
+            _ => None,
+        }))
     }
 }
 
@@ -125,11 +155,22 @@ mod tests {
             ),
             (r#"{"createdDateTime":"soon"}"#, None),
             (r#"{"createdDateTime":12}"#, None),
+            (
+                r#"{"metadata":{"offset":7,"eventCreationTime":1709633730123},"event":{}}"#,
+                Some("2024-03-05T10:15:30.123Z"),
+            ),
+            (r#"{"metadata":"x","timestamp":"1709633730123"}"#, Some("2024-03-05T10:15:30.123Z")),
+            (
+                r#"{"timestamp":1709633730,"isotimestamp":"2024-03-05T10:15:30.5+00:00"}"#,
+                Some("2024-03-05T10:15:30.500Z"),
+            ),
+            (r#"{"timestamp":1709633730,"timestamp_nanoseconds":1,"action":"x"}"#, Some("2024-03-05T10:15:30.000Z")),
+            (r#"{"id":1,"date":"2026-01-05T10:03:19+00:00","timestamp":1709633730}"#, Some("2026-01-05T10:03:19.000Z")),
             (r#"{}"#, None),
         ] {
-            let own = serde_json::from_str::<Own<'_>>(text).unwrap();
-            assert_eq!(own.0.and_then(moment).map(|time| time.to_string()).as_deref(), time, "{text}");
+            let own = serde_json::from_str::<Own>(text).unwrap();
+            assert_eq!(own.0.map(|time| time.to_string()).as_deref(), time, "{text}");
         }
-        assert!(serde_json::from_str::<Own<'_>>("[1]").is_err());
+        assert!(serde_json::from_str::<Own>("[1]").is_err());
     }
 }

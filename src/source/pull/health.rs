@@ -110,9 +110,10 @@ fn health(feeds: &BTreeMap<String, FeedState>, skew: Option<i64>) -> Option<Heal
         if feeds.values().any(|state| !state.worked) {
             return None;
         }
-        if let Some((name, (what, todo))) = feeds.iter().find_map(|(name, state)| Some((name, state.remark.as_ref()?)))
-        {
-            let who = if feeds.len() == 1 { String::new() } else { format!("{name}: ") };
+        if let Some((name, remark)) = feeds.iter().find_map(|(name, state)| Some((name, state.remark.as_ref()?))) {
+            let (what, todo) = remark;
+            let is_everywhere = feeds.values().all(|state| state.remark.as_ref() == Some(remark));
+            let who = if is_everywhere { String::new() } else { format!("{name}: ") };
             return Some(Health::degraded(format!("{who}{what}"), todo.clone()));
         }
         return Some(skew.map_or(Health::Healthy, |ahead| {

@@ -1,9 +1,10 @@
 //! How far a feed is: a few marks, and the ids that were seen lately.
 //!
-//! Kept in the queue as keyed changes: `m` and the mark's name, or `s` and the id with its time in seconds (big-endian). In
-//! memory the ids take some 40 bytes each.
+//! Kept in the queue as keyed changes: `m` and the mark's name, or `g` and a number (big-endian) for the ids that came in with
+//! one batch: 16 bytes each, then its time in seconds (big-endian). A key for each id would cost the queue's index some 800
+//! bytes of memory for each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::RecordId;
 use crate::clock::Timestamp;
@@ -11,18 +12,32 @@ use crate::clock::Timestamp;
 /// Most ids remembered of one feed: about 20 MiB. Beyond it the oldest are forgotten, and what comes again of them is sent
 /// again under its id.
 const MOST_SEEN: usize = 400_000;
-/// Most changes in one batch. The queue takes 65,536 of at most 1 MiB; ids of 17 bytes and times of 4 come on top of these.
-const MOST_CHANGES: usize = 10_000;
+/// Most ids in one group: 20 KB.
+pub(super) const GROUP: usize = 1_000;
+/// Most groups of ids that a batch brings beside its own, and most other changes: the queue takes 1 MiB in all.
+const MOST_GROUPS: usize = 20;
+const MOST_CHANGES: usize = 5_000;
 
 /// A change of a checkpoint.
 pub(in crate::source) type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// An id, and when it was seen, in seconds.
+type Seen = (RecordId, u32);
 
 /// How far a feed is.
 #[derive(Clone, Debug, Default)]
 pub(in crate::source) struct Position {
     marks: BTreeMap<String, Vec<u8>>,
     seen: BTreeMap<RecordId, u32>,
-    /// What is not yet in the queue.
+    /// The groups that are kept, and the latest time in each.
+    groups: BTreeMap<u64, u32>,
+    /// The number of the next group; none is used twice, as its removal may still be on its way.
+    next: u64,
+    /// The ids of the batch that is being filled.
+    own: Vec<Seen>,
+    /// Ids that go with any batch.
+    later: VecDeque<Seen>,
+    /// What else is not yet in the queue.
     pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -30,8 +45,16 @@ fn seconds(time: Timestamp) -> u32 {
     u32::try_from(time.micros() / 1_000_000).unwrap_or(u32::MAX)
 }
 
-fn seen_key(id: RecordId) -> Vec<u8> {
-    [b"s".as_slice(), &id.0].concat()
+fn group_key(number: u64) -> Vec<u8> {
+    [b"g".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// The ids of a group; what is not whole is passed over.
+fn ids(value: &[u8]) -> impl Iterator<Item = Seen> {
+    value.as_chunks::<20>().0.iter().filter_map(|chunk| {
+        let (id, time) = chunk.split_last_chunk::<4>()?;
+        Some((RecordId(id.try_into().ok()?), u32::from_be_bytes(*time)))
+    })
 }
 
 impl Position {
@@ -43,10 +66,11 @@ impl Position {
                 Some((b'm', name)) => {
                     position.marks.insert(String::from_utf8_lossy(name).into_owned(), value);
                 }
-                Some((b's', id)) => {
-                    if let (Ok(id), Ok(time)) = (id.try_into(), value.try_into()) {
-                        position.seen.insert(RecordId(id), u32::from_be_bytes(time));
-                    }
+                Some((b'g', number)) => {
+                    let Ok(number) = number.try_into().map(u64::from_be_bytes) else { continue };
+                    position.seen.extend(ids(&value));
+                    position.next = position.next.max(number.saturating_add(1));
+                    position.groups.insert(number, ids(&value).map(|(_, time)| time).max().unwrap_or(0));
                 }
                 _ => {}
             }
@@ -82,21 +106,20 @@ impl Position {
         self.seen.contains_key(&id)
     }
 
-    /// Remembers an id, and gives the change for the batch that holds its record.
-    pub(super) fn see(&mut self, id: RecordId, time: Timestamp) -> Change {
-        let time = seconds(time);
-        self.seen.insert(id, time);
-        (seen_key(id), Some(time.to_be_bytes().to_vec()))
+    /// Remembers the id of a record of the batch that is being filled, at most [`GROUP`] of them in a batch.
+    pub(super) fn see(&mut self, id: RecordId, time: Timestamp) {
+        self.seen.insert(id, seconds(time));
+        self.own.push((id, seconds(time)));
     }
 
-    /// Notes an id to be remembered with the next batch.
+    /// Remembers an id, to be kept with any batch from now on.
     pub(super) fn see_later(&mut self, id: RecordId, time: Timestamp) {
-        let (key, value) = self.see(id, time);
-        self.pending.insert(key, value);
+        self.seen.insert(id, seconds(time));
+        self.later.push_back((id, seconds(time)));
     }
 
     /// Sets or removes a mark, to be kept with the next batch.
-    pub(super) fn set(&mut self, name: String, value: Option<Vec<u8>>) {
+    pub(in crate::source) fn set(&mut self, name: String, value: Option<Vec<u8>>) {
         self.pending.insert([b"m", name.as_bytes()].concat(), value.clone());
         match value {
             Some(value) => self.marks.insert(name, value),
@@ -112,25 +135,52 @@ impl Position {
             let (_, median, _) = times.select_nth_unstable(MOST_SEEN / 2);
             before = before.max(*median);
         }
+        self.seen.retain(|_, time| *time >= before);
         let pending = &mut self.pending;
-        self.seen.retain(|id, time| {
-            let keep = *time >= before;
+        self.groups.retain(|number, latest| {
+            let keep = *latest >= before;
             if !keep {
-                pending.insert(seen_key(*id), None);
+                pending.insert(group_key(*number), None);
             }
             keep
         });
     }
 
+    /// How many ids the batch that is being filled has.
+    pub(super) fn own(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Takes the ids of the batch that is being filled.
+    pub(super) fn take_own(&mut self) -> Vec<Change> {
+        let own = std::mem::take(&mut self.own);
+        self.group(own).into_iter().collect()
+    }
+
     /// Takes changes that wait for a batch, marks first, as many as one batch may carry.
     pub(super) fn take_pending(&mut self) -> Vec<Change> {
-        if self.pending.len() <= MOST_CHANGES {
-            return std::mem::take(&mut self.pending).into_iter().collect();
+        let mut taken = std::mem::take(&mut self.pending);
+        // `m` sorts behind `g`.
+        while taken.len() > MOST_CHANGES
+            && let Some((key, value)) = taken.pop_first()
+        {
+            self.pending.insert(key, value);
         }
-        // `m` sorts before `s`.
-        let rest = self.pending.keys().nth(MOST_CHANGES).cloned().unwrap_or_default();
-        let rest = self.pending.split_off(&rest);
-        std::mem::replace(&mut self.pending, rest).into_iter().collect()
+        let mut changes: Vec<Change> = taken.into_iter().collect();
+        for _ in 0..MOST_GROUPS {
+            let some = self.later.drain(..self.later.len().min(GROUP)).collect();
+            changes.extend(self.group(some));
+        }
+        changes
+    }
+
+    fn group(&mut self, ids: Vec<Seen>) -> Option<Change> {
+        let latest = ids.iter().map(|(_, time)| *time).max()?;
+        let number = self.next;
+        self.next += 1;
+        self.groups.insert(number, latest);
+        let value = ids.iter().flat_map(|(id, time)| id.0.into_iter().chain(time.to_be_bytes())).collect();
+        Some((group_key(number), Some(value)))
     }
 }
 
@@ -151,7 +201,7 @@ mod tests {
     fn it_comes_back_from_its_changes() {
         let (mut position, mut kept) = (Position::default(), BTreeMap::new());
         let id = |number: u32| RecordId::of(&[&number.to_be_bytes()]);
-        for number in 0..25_000 {
+        for number in 0..45_000 {
             position.see_later(id(number), Timestamp(u64::from(number) * 1_000_000));
         }
         position.set("through".into(), Position::time_value(Timestamp(7)));
@@ -162,21 +212,56 @@ mod tests {
             if changes.is_empty() {
                 break;
             }
-            assert!(changes.len() <= MOST_CHANGES);
+            let bytes =
+                changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+            assert!(bytes < 1 << 19, "{bytes}");
             apply(&mut kept, changes);
             rounds += 1;
             assert!(Position::of(kept.clone()).time("through").is_some(), "marks go first");
         }
         assert_eq!(rounds, 3);
-        position.forget(Timestamp(24_000_000_000));
-        while kept.len() > 1_001 {
-            let changes = position.take_pending();
-            assert!(!changes.is_empty());
-            apply(&mut kept, changes);
+        for number in 45_000..45_010 {
+            position.see(id(number), Timestamp(u64::from(number) * 1_000_000));
         }
-        let again = Position::of(kept);
-        assert_eq!((again.seen.len(), again.time("through")), (1_000, Some(Timestamp(7))));
-        assert!(again.has_seen(id(24_000)) && !again.has_seen(id(23_999)));
+        assert_eq!(position.own(), 10);
+        apply(&mut kept, position.take_own());
+        assert_eq!(position.own(), 0);
+        position.forget(Timestamp(44_000_000_000));
+        apply(&mut kept, position.take_pending());
+        assert_eq!(kept.len(), 3, "two groups and a mark");
+        let mut again = Position::of(kept.clone());
+        assert_eq!((again.seen.len(), again.time("through")), (1_010, Some(Timestamp(7))));
+        assert!(again.has_seen(id(45_009)) && again.has_seen(id(44_000)) && !again.has_seen(id(43_999)));
+        again.see(id(1), Timestamp(50_000_000_000));
+        apply(&mut kept, again.take_own());
+        assert_eq!(Position::of(kept).seen.len(), 1_011, "no group is written over");
+    }
+
+    #[test]
+    fn a_group_is_kept_while_one_of_its_ids_is() {
+        let (mut position, mut kept) = (Position::default(), BTreeMap::new());
+        let id = |number: u8| RecordId::of(&[&[number]]);
+        position.see(id(1), Timestamp(1_000_000));
+        position.see(id(2), Timestamp(9_000_000));
+        apply(&mut kept, position.take_own());
+        position.forget(Timestamp(5_000_000));
+        assert!(!position.has_seen(id(1)) && position.has_seen(id(2)));
+        apply(&mut kept, position.take_pending());
+        assert!(Position::of(kept.clone()).has_seen(id(2)));
+        position.forget(Timestamp(10_000_000));
+        apply(&mut kept, position.take_pending());
+        assert!(kept.is_empty());
+    }
+
+    #[test]
+    fn what_is_damaged_is_passed_over() {
+        let value = [&RecordId::of(&[b"x"]).0[..], &7u32.to_be_bytes(), b"half"].concat();
+        let kept =
+            [(group_key(3), value), (b"g".to_vec(), vec![1]), (Vec::new(), Vec::new()), (b"s1".to_vec(), vec![])];
+        let mut position = Position::of(kept.into_iter().collect());
+        assert!(position.seen.len() == 1 && position.has_seen(RecordId::of(&[b"x"])));
+        position.see(RecordId::of(&[b"y"]), Timestamp(0));
+        assert_eq!(position.take_own()[0].0, group_key(4));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::flight::Flight;
-use super::position::Change;
+use super::position::{Change, GROUP};
 use super::store::Store;
 use super::{Hole, Next, Page, Picture, Position, Trouble, Wait};
 use crate::clock::Clock;
@@ -218,23 +218,26 @@ impl<F: Feed> Run<F> {
             self.submit(notice(&bench, self.feed.name(), hole), 0).await?;
         }
         let mut builder = BatchBuilder::new(bench.id.clone(), self.feed.kind(), BatchLimits::default());
-        let mut changes: Vec<Change> = Vec::new();
-        let (mut bytes, received) = (0, bench.clock.now());
+        let (mut bytes, received, mut full) = (0, bench.clock.now(), false);
         for record in &page.records {
             if record.remember.is_some() && position.has_seen(record.id) {
                 continue;
             }
+            // Only now, so that there is a last batch, which takes the marks.
+            if full && let Some(batch) = builder.seal() {
+                let batch = batch.with_checkpoint(self.checkpoint(position.take_own()));
+                self.submit(batch, std::mem::take(&mut bytes)).await?;
+            }
             let id = record.id.to_string();
             let cut_from = page.cut.get(&record.id).copied();
             bench.status.counters().add(Count::CutEvents, cut_from.is_some().into());
-            let full =
+            full =
                 builder.push(&Record { received, origin: &self.origin, id: Some(&id), cut_from, bytes: &record.bytes });
             bytes += record.bytes.len() as u64;
-            changes.extend(record.remember.map(|time| position.see(record.id, time)));
-            if full && let Some(batch) = builder.seal() {
-                let changes = std::mem::take(&mut changes);
-                self.submit(batch.with_checkpoint(self.checkpoint(changes)), std::mem::take(&mut bytes)).await?;
+            if let Some(time) = record.remember {
+                position.see(record.id, time);
             }
+            full |= position.own() >= GROUP;
         }
         for (id, time) in page.seen {
             position.see_later(id, time);
@@ -246,6 +249,7 @@ impl<F: Feed> Run<F> {
             position.forget(before);
         }
         if let Some(batch) = builder.seal() {
+            let mut changes = position.take_own();
             changes.extend(position.take_pending());
             self.submit(batch.with_checkpoint(self.checkpoint(changes)), bytes).await?;
         }

@@ -112,11 +112,12 @@ impl Way {
         limit: usize,
         wanted: &[HeaderName],
     ) -> Result<Reply, Trouble> {
-        let asked = self.try_act(url, fields, verb, limit, wanted).await;
-        if asked.is_err() {
+        let answer = self.start(url, fields, verb).await?;
+        let whole = self.whole(answer, limit, wanted).await;
+        if whole.is_err() {
             *self.client.lock().await = None;
         }
-        asked
+        whole
     }
 
     /// Asks for a body that is read as it comes; whatever the answer's code.
@@ -127,31 +128,18 @@ impl Way {
     /// # Cancel safety
     /// Dropping it closes the connection, and so does dropping the answer.
     pub(in crate::source) async fn open(&self, url: &Url, fields: &[(HeaderName, String)]) -> Result<Answer, Trouble> {
-        let opened = self.send(url, fields, Verb::Get).await;
-        if opened.is_err() {
+        self.start(url, fields, Verb::Get).await
+    }
+
+    async fn start(&self, url: &Url, fields: &[(HeaderName, String)], verb: Verb) -> Result<Answer, Trouble> {
+        let sent = match self.client().await {
+            Ok(client) => client.act(url, fields, verb).await.map_err(Trouble::from),
+            Err(trouble) => Err(trouble),
+        };
+        let Ok(answer) = sent else {
             *self.client.lock().await = None;
-        }
-        opened
-    }
-
-    async fn try_act(
-        &self,
-        url: &Url,
-        fields: &[(HeaderName, String)],
-        verb: Verb,
-        limit: usize,
-        wanted: &[HeaderName],
-    ) -> Result<Reply, Trouble> {
-        let answer = self.send(url, fields, verb).await?;
-        let (code, retry_after) = (answer.code(), answer.retry_after());
-        let fields = wanted.iter().map(|name| answer.field(name).map(str::to_owned)).collect();
-        let body = answer.body(limit).await?.into();
-        Ok(Reply { code, body, retry_after, fields })
-    }
-
-    async fn send(&self, url: &Url, fields: &[(HeaderName, String)], verb: Verb) -> Result<Answer, Trouble> {
-        let client = self.client().await?;
-        let answer = client.act(url, fields, verb).await?;
+            return sent;
+        };
         self.answered.fetch_add(1, Ordering::Relaxed);
         if let Some(theirs) = answer.field(&DATE).and_then(|date| rfc2822::parse(date).ok()) {
             let ours = i64::try_from(self.clock.now().0 / 1_000_000).unwrap_or(i64::MAX);
@@ -159,6 +147,22 @@ impl Way {
             self.ahead.store(if ahead.abs() <= NOISE { 0 } else { ahead }, Ordering::Relaxed);
         }
         Ok(answer)
+    }
+
+    /// The rest of an answer.
+    ///
+    /// # Errors
+    /// When it ends too early, or is longer than `limit`.
+    pub(in crate::source) async fn whole(
+        &self,
+        answer: Answer,
+        limit: usize,
+        wanted: &[HeaderName],
+    ) -> Result<Reply, Trouble> {
+        let (code, retry_after) = (answer.code(), answer.retry_after());
+        let fields = wanted.iter().map(|name| answer.field(name).map(str::to_owned)).collect();
+        let body = answer.body(limit).await?.into();
+        Ok(Reply { code, body, retry_after, fields })
     }
 
     async fn client(&self) -> Result<HttpClient, Trouble> {

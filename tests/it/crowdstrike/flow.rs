@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sapphire_edge::status::{Component, Count, Gauge, Line};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{all, arrived, edge, gaps, of_kind};
 use crate::peers::appliance::until;
@@ -148,11 +148,12 @@ fn an_event_keeps_its_id_in_every_format() {
     let double = Falcon::start(&["0"]);
     let line = double.event("0", AUDIT);
     let created: u64 = {
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
         event["metadata"]["eventCreationTime"].as_u64().unwrap()
     };
     let json = edge(&double, "");
     let events = arrived(&json, &BTreeSet::from([line]));
+    assert_eq!(moment(&events[0]), created / 1_000);
     json.stop();
     until("the stream is closed", || (double.connected() == 0).then_some(()));
     let cef = edge(&double, "format = \"cef\"");
@@ -163,8 +164,13 @@ fn an_event_keeps_its_id_in_every_format() {
     assert!(message.contains("cn3=0 ") && message.contains(&format!("rt={created}")), "{message}");
     assert_eq!((&event["host"]["name"], &event["sapphire"]["format"]), (&json!("crowdstrike"), &json!("cef")));
     assert_eq!(event["sapphire"]["feed"], "partition-0");
-    let time: jiff::Timestamp = event["@timestamp"].as_str().unwrap().parse().unwrap();
-    assert_eq!(time.as_second(), i64::try_from(created / 1_000).unwrap());
+    assert_eq!(moment(&event), created / 1_000);
     assert!(!message.contains(CID), "rules decide what is in it");
     cef.stop();
+}
+
+/// An event's own time, in seconds.
+fn moment(event: &Value) -> u64 {
+    let time: jiff::Timestamp = event["@timestamp"].as_str().unwrap().parse().unwrap();
+    time.as_second().try_into().unwrap()
 }

@@ -44,7 +44,13 @@ impl Authority {
 
     /// A certificate for a name that is valid for years.
     pub fn identity(&self, name: &str) -> Identity {
-        self.sign(name, CertificateParams::new(vec![name.to_owned()]).unwrap())
+        self.identity_of(&[name])
+    }
+
+    /// A certificate for several names, signed by this authority.
+    pub fn identity_of(&self, names: &[&str]) -> Identity {
+        let all: Vec<String> = names.iter().copied().map(str::to_owned).collect();
+        self.sign(names[0], CertificateParams::new(all).unwrap())
     }
 
     /// A certificate that was valid in the year 2020.

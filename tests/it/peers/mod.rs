@@ -18,6 +18,8 @@ pub mod balance;
 pub mod certificates;
 /// CrowdStrike Falcon's event streams.
 pub mod crowdstrike;
+/// Duo's Admin API.
+pub mod duo;
 /// An Azure Event Hubs namespace.
 pub mod event_hub;
 /// A Beats agent that sends again what was not acknowledged.
@@ -38,6 +40,8 @@ pub mod proxy;
 pub mod rauc;
 /// rsyslog as sender and as receiver.
 pub mod rsyslog;
+/// S3.
+pub mod s3;
 /// Plain senders of syslog.
 pub mod sender;
 /// A gateway that serves by itself while the test does other things.

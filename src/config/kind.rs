@@ -86,6 +86,12 @@ impl Part for source::Config {
             source::Config::Crowdstrike,
             "../source/crowdstrike/sample.toml"
         ),
+        kind!(
+            "falcon_replicator",
+            Box<source::ReplicatorConfig>,
+            source::Config::FalconReplicator,
+            "../source/replicator/sample.toml"
+        ),
     ];
 
     fn validate(&self) -> Complaints {

@@ -16,6 +16,7 @@ mod lumberjack;
 mod microsoft;
 mod notice;
 mod pull;
+mod replicator;
 mod s3;
 mod ssh;
 mod syslog;
@@ -34,6 +35,7 @@ pub use microsoft::{
     Office365Config, TokenVersion, import_filebeat,
 };
 pub use notice::{NOTICES, Told, run_notices};
+pub use replicator::Config as ReplicatorConfig;
 pub use ssh::{Config as SshConfig, Deeds, HostKey, deeds, host_keys};
 pub use syslog::Config as SyslogConfig;
 pub use umbrella::Config as UmbrellaConfig;
@@ -79,6 +81,8 @@ pub enum Config {
     Amp(Box<AmpConfig>),
     /// CrowdStrike Falcon, Event Streams.
     Crowdstrike(Box<CrowdstrikeConfig>),
+    /// CrowdStrike Falcon Data Replicator.
+    FalconReplicator(Box<ReplicatorConfig>),
 }
 
 /// The same of whichever source it is.
@@ -96,6 +100,7 @@ macro_rules! whichever {
             Self::Duo($config) => $same,
             Self::Amp($config) => $same,
             Self::Crowdstrike($config) => $same,
+            Self::FalconReplicator($config) => $same,
         }
     };
 }
@@ -204,6 +209,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), SourceError> {
         Config::Amp(config) => amp::run(*config, context).await,
         Config::Duo(config) => duo::run(*config, context).await,
         Config::Crowdstrike(config) => crowdstrike::run(*config, context).await,
+        Config::FalconReplicator(config) => replicator::run(*config, context).await,
         Config::Umbrella(config) => umbrella::run(*config, context).await,
     };
     match &result {
@@ -241,6 +247,7 @@ pub async fn test(config: &Config, clock: Clock) -> Vec<Finding> {
         Config::EventHubs(config) => hubs::test(config, &clock).await,
         Config::Amp(config) => amp::test(config, clock).await,
         Config::Crowdstrike(config) => crowdstrike::test(config, clock).await,
+        Config::FalconReplicator(config) => replicator::test(config, clock).await,
         Config::Umbrella(config) => umbrella::test(config, clock).await,
     }
 }

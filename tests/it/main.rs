@@ -31,6 +31,8 @@ mod duo;
 mod endure;
 /// Azure Event Hubs, against a double that Microsoft's client speaks to as well.
 mod event_hubs;
+/// What is read from CrowdStrike's Falcon Data Replicator.
+mod falcon_replicator;
 /// The file output.
 mod file_output;
 /// The import rule of the house.

@@ -9,7 +9,7 @@
 //!
 //! Facts: public clients of the vendor and of others; each file says which.
 //!
-//! Not supported: `format=flatjson`; Falcon Data Replicator (raw telemetry of sensors, S3 and SQS); several tenants in one source.
+//! Not supported: `format=flatjson`; several tenants in one source. Raw telemetry of sensors comes by `replicator`.
 
 mod cloud;
 mod discovery;
@@ -17,7 +17,6 @@ mod event;
 mod falcon;
 mod format;
 mod import;
-mod lines;
 mod login;
 mod partition;
 mod place;

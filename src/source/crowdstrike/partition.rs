@@ -16,13 +16,12 @@ use super::discovery::Session;
 use super::event::Metadata;
 use super::falcon::{Falcon, Stream};
 use super::format::Mapper;
-use super::lines::{Line, Lines};
 use super::place::{Place, Step, millis};
 use super::settings::Begin;
 use crate::event::Kind;
 use crate::net::Backoff;
 use crate::net::http::Answer;
-use crate::source::pull::{Feed, Next, Page, Position, Pulled, RecordId, Trouble, before};
+use crate::source::pull::{Feed, Line, Lines, Next, Page, Position, Pulled, RecordId, Trouble, before};
 use crate::status::{Count, Gauge, Handle};
 
 /// A page holds what came at once, up to so many bytes and lines.

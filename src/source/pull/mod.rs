@@ -19,6 +19,7 @@
 mod budget;
 mod flight;
 mod health;
+mod lines;
 mod page;
 mod position;
 mod run;
@@ -33,6 +34,7 @@ mod window;
 
 pub(in crate::source) use budget::Budget;
 pub(in crate::source) use health::Picture;
+pub(in crate::source) use lines::{Line, Lines};
 pub(in crate::source) use page::{Hole, Next, Page, Pulled, RecordId};
 pub(in crate::source) use position::Position;
 pub(in crate::source) use run::{Bench, Feed, Feeds, Pace};

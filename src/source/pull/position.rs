@@ -154,7 +154,7 @@ impl Position {
     /// Takes the ids of the batch that is being filled.
     pub(super) fn take_own(&mut self) -> Vec<Change> {
         let own = std::mem::take(&mut self.own);
-        self.group(own).into_iter().collect()
+        self.group(&own).into_iter().collect()
     }
 
     /// Takes changes that wait for a batch, marks first, as many as one batch may carry.
@@ -168,13 +168,13 @@ impl Position {
         }
         let mut changes: Vec<Change> = taken.into_iter().collect();
         for _ in 0..MOST_GROUPS {
-            let some = self.later.drain(..self.later.len().min(GROUP)).collect();
-            changes.extend(self.group(some));
+            let some: Vec<Seen> = self.later.drain(..self.later.len().min(GROUP)).collect();
+            changes.extend(self.group(&some));
         }
         changes
     }
 
-    fn group(&mut self, ids: Vec<Seen>) -> Option<Change> {
+    fn group(&mut self, ids: &[Seen]) -> Option<Change> {
         let latest = ids.iter().map(|(_, time)| *time).max()?;
         let number = self.next;
         self.next += 1;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::sign::{AccessKey, ToSign, encode, sign};
-use super::words::{self, Missing, Names};
+use super::words::{self, Advice, Missing, Names};
 use super::xml::ListPage;
 use crate::net::http::header::HeaderName;
 use crate::net::http::{Answer, Url};
@@ -98,7 +98,7 @@ impl Bucket {
         way: Arc<Way>,
         login: Login,
         place: &Place<'_>,
-        new_key: &'static str,
+        advice: Advice,
     ) -> Result<Self, SourceError> {
         let (bucket, region) = (place.bucket, login.region.as_str());
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
@@ -114,7 +114,7 @@ impl Bucket {
             let host = format!("{bucket}.{}", root.host_str().unwrap_or_default());
             root.set_host(Some(&host)).map_err(wrong)?;
         }
-        let names = Names { bucket: bucket.to_owned(), region: region.to_owned(), new_key };
+        let names = Names { bucket: bucket.to_owned(), region: region.to_owned(), advice };
         Ok(Self { way, login, root, names })
     }
 
@@ -206,7 +206,8 @@ mod tests {
         let way = Arc::new(Way::new(&route, Clock::System));
         let login = Login { key_id: "AKIA".into(), secret_file: "/nowhere".into(), region: region.into() };
         let endpoint = endpoint.map(|text| Url::parse(text).unwrap());
-        Bucket::new(way, login, &Place { endpoint, is_path_style, bucket }, "").unwrap().root.to_string()
+        let advice = Advice { new_key: "", bucket: "", region: "", rights: "", queue: "", queue_rights: "" };
+        Bucket::new(way, login, &Place { endpoint, is_path_style, bucket }, advice).unwrap().root.to_string()
     }
 
     #[test]

@@ -8,14 +8,20 @@
 //! never in memory whole, however well it was compressed.
 
 mod bucket;
+mod filling;
+mod inbox;
 mod notices;
+mod settings;
 mod sign;
 mod stream;
 mod words;
 mod xml;
 
 pub(in crate::source) use bucket::{Bucket, Listing, Login, Place};
-pub(in crate::source) use notices::{Notices, Written};
+pub(in crate::source) use filling::{Filling, parts};
+pub(in crate::source) use inbox::Inbox;
+pub(in crate::source) use notices::{Message, Notices, Written, region};
+pub(in crate::source) use settings::{is_bucket, is_key_id, is_region, queue, secret_file};
 pub(in crate::source) use stream::{Body, Broken};
-pub(in crate::source) use words::Missing;
+pub(in crate::source) use words::{Advice, Missing};
 pub(in crate::source) use xml::Listed;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::bucket::Login;
-use super::words::{self, Names};
+use super::words::{self, Advice, Names};
 use crate::net::http::Url;
 use crate::net::http::header::{CONTENT_TYPE, HeaderName};
 use crate::source::pull::{Trouble, Way};
@@ -32,12 +32,15 @@ pub(in crate::source) struct Notices {
 }
 
 /// A message: deleted once everything of it is safe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(in crate::source) struct Message {
     /// By which it is deleted.
+    #[serde(rename = "ReceiptHandle")]
     pub(in crate::source) receipt: String,
-    /// The objects that were written. None for a test event or what is no event of S3.
-    pub(in crate::source) written: Vec<Written>,
+    /// Its text.
+    #[serde(default)]
+    pub(in crate::source) body: String,
 }
 
 /// An object that was written.
@@ -52,22 +55,28 @@ pub(in crate::source) struct Written {
     pub(in crate::source) time: String,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Received {
-    receipt_handle: String,
-    #[serde(default)]
-    body: String,
+/// The region that a queue's address names, if it is one of AWS's.
+///
+/// Facts: AWS, "Amazon SQS endpoints and quotas": `sqs.REGION.amazonaws.com`, `sqs-fips.REGION.amazonaws.com`, and the older
+/// `REGION.queue.amazonaws.com`.
+pub(in crate::source) fn region(queue: &Url) -> Option<String> {
+    let (host, _) = queue.host_str()?.split_once(".amazonaws.com")?;
+    let new = host.strip_prefix("sqs.").or_else(|| host.strip_prefix("sqs-fips."));
+    new.or_else(|| host.strip_suffix(".queue")).map(str::to_owned)
+}
+
+impl Message {
+    /// The objects that were written, as an event of S3 tells. None for a test event or what is no event of S3.
+    pub(in crate::source) fn written(&self) -> Vec<Written> {
+        written(&self.body)
+    }
 }
 
 impl Notices {
     /// The region of `login` is the queue's where its address names one.
-    pub(in crate::source) fn new(way: Arc<Way>, mut login: Login, url: Url, new_key: &'static str) -> Self {
-        let host = url.host_str().unwrap_or_default();
-        if let Some(region) = host.strip_prefix("sqs.").and_then(|rest| rest.split_once(".amazonaws.")) {
-            login.region = region.0.to_owned();
-        }
-        let names = Names { bucket: String::new(), region: login.region.clone(), new_key };
+    pub(in crate::source) fn new(way: Arc<Way>, mut login: Login, url: Url, advice: Advice) -> Self {
+        login.region = region(&url).unwrap_or(login.region);
+        let names = Names { bucket: String::new(), region: login.region.clone(), advice };
         Self { way, login, url, names }
     }
 
@@ -84,13 +93,11 @@ impl Notices {
         let ask = json!({ "MaxNumberOfMessages": most, "WaitTimeSeconds": wait, "VisibilityTimeout": hide });
         let mut answer = self.ask("ReceiveMessage", ask).await?;
         let messages = answer.get_mut("Messages").map_or(Value::Null, Value::take);
-        let received: Vec<Received> = match messages {
-            Value::Null => Vec::new(),
+        match messages {
+            Value::Null => Ok(Vec::new()),
             messages => serde_json::from_value(messages)
-                .map_err(|_| Trouble::protocol("the answer of SQS is no list of messages", "check sqs_queue"))?,
-        };
-        let message = |one: Received| Message { receipt: one.receipt_handle, written: written(&one.body) };
-        Ok(received.into_iter().map(message).collect())
+                .map_err(|_| Trouble::protocol("the answer of SQS is no list of messages", "check sqs_queue")),
+        }
     }
 
     /// Takes a message out of the queue.
@@ -129,7 +136,7 @@ impl Notices {
                 return Ok(serde_json::from_slice(&reply.body).unwrap_or_default());
             }
             if !words::is_skewed(&reply) || std::mem::replace(&mut is_second, true) {
-                return Err(words::queue_refused(&reply, &self.names));
+                return Err(words::queue_refused(action, &reply, &self.names));
             }
         }
     }
@@ -183,6 +190,20 @@ fn decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queues_address_tells_its_region() {
+        for (text, expected) in [
+            ("https://sqs.us-west-1.amazonaws.com/1/q", Some("us-west-1")),
+            ("https://us-west-2.queue.amazonaws.com/1/q", Some("us-west-2")),
+            ("https://sqs-fips.us-gov-west-1.amazonaws.com/1/q", Some("us-gov-west-1")),
+            ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", Some("cn-north-1")),
+            ("https://sqs.example.net/1/q", None),
+            ("https://queue.amazonaws.com/1/q", None),
+        ] {
+            assert_eq!(region(&Url::parse(text).unwrap()).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn events_of_s3_are_read_and_others_are_none() {

@@ -2,7 +2,7 @@
 //!
 //! Facts: AWS, S3 API reference, "Error responses" (codes); SQS API reference, "Common errors" and each action's own.
 
-use super::xml::Refusal;
+use super::xml::{self, Refusal};
 use crate::net::http::HttpError;
 use crate::source::pull::{Reply, Trouble};
 use crate::status::Cause;
@@ -30,13 +30,43 @@ impl From<HttpError> for Missing {
     }
 }
 
+impl Missing {
+    /// Why it can never be had; what else keeps it from being had now is an error.
+    ///
+    /// # Errors
+    /// In words.
+    pub(in crate::source) fn why(self) -> Result<&'static str, Trouble> {
+        match self {
+            Self::Gone => Ok("was deleted before it could be read"),
+            Self::Archived => Ok("was moved to an archive class before it could be read"),
+            Self::Trouble(trouble) => Err(trouble),
+        }
+    }
+}
+
+/// What a person can do, in the words of the source: only it knows where its settings come from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::source) struct Advice {
+    /// Where a new access key is made.
+    pub(in crate::source) new_key: &'static str,
+    /// Where there is no such bucket.
+    pub(in crate::source) bucket: &'static str,
+    /// Where the bucket is in another region.
+    pub(in crate::source) region: &'static str,
+    /// Where the key may not read in the bucket.
+    pub(in crate::source) rights: &'static str,
+    /// Where there is no such queue.
+    pub(in crate::source) queue: &'static str,
+    /// Where the key may not use the queue.
+    pub(in crate::source) queue_rights: &'static str,
+}
+
 /// What the words name.
 #[derive(Clone, Debug)]
-pub(in crate::source) struct Names {
-    pub(in crate::source) bucket: String,
-    pub(in crate::source) region: String,
-    /// Where an administrator makes a new access key.
-    pub(in crate::source) new_key: &'static str,
+pub(super) struct Names {
+    pub(super) bucket: String,
+    pub(super) region: String,
+    pub(super) advice: Advice,
 }
 
 /// Whether the box's clock was too far off for the signature.
@@ -60,13 +90,11 @@ pub(super) fn missing(reply: &Reply, names: &Names) -> Missing {
 /// Any refusal of S3.
 pub(super) fn refused(reply: &Reply, names: &Names) -> Trouble {
     let Refusal { code, message, region } = Refusal::read(&reply.body);
-    let Names { bucket, region: ours, new_key } = names;
+    let Names { bucket, region: ours, advice } = names;
+    let new_key = advice.new_key;
     let elsewhere = |region: Option<String>| {
         let place = region.map_or_else(|| "in another region".to_owned(), |region| format!("in the region {region}"));
-        Trouble::login(
-            format!("the bucket {bucket} is {place}, not in {ours}"),
-            "write the region that the vendor's page shows into region of this source",
-        )
+        Trouble::login(format!("the bucket {bucket} is {place}, not in {ours}"), advice.region)
     };
     match (reply.code, code.as_str()) {
         (_, "InvalidAccessKeyId") => Trouble::login(
@@ -82,10 +110,7 @@ pub(super) fn refused(reply: &Reply, names: &Names) -> Trouble {
             todo: "check the table [time] and that the box reaches its time servers".into(),
             ..Trouble::passing("", None)
         },
-        (_, "NoSuchBucket") => Trouble::login(
-            format!("there is no bucket {bucket}"),
-            "check bucket, region and endpoint of this source against the vendor's page",
-        ),
+        (_, "NoSuchBucket") => Trouble::login(format!("there is no bucket {bucket}"), advice.bucket),
         (301 | 307, _) | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
             elsewhere(region.or_else(|| reply.fields.first().cloned().flatten()))
         }
@@ -94,7 +119,7 @@ pub(super) fn refused(reply: &Reply, names: &Names) -> Trouble {
         }
         (403, _) => {
             let what = format!("the bucket {bucket} refuses the access key for this prefix (403 {code})");
-            Trouble::login(what, format!("check prefix: the key may list and read below the data path only; {new_key}"))
+            Trouble::login(what, format!("{}; {new_key}", advice.rights))
         }
         (429 | 500.., _) | (_, "SlowDown" | "RequestTimeout" | "OperationAborted") => {
             let word = if code.is_empty() { "an error" } else { code.as_str() };
@@ -115,28 +140,28 @@ pub(super) fn refused(reply: &Reply, names: &Names) -> Trouble {
     }
 }
 
-/// Any refusal of SQS: JSON with `__type` and `message`.
-pub(super) fn queue_refused(reply: &Reply, names: &Names) -> Trouble {
+/// Any refusal of SQS: JSON with `__type` and `message`; of servers that take the older protocol for every refusal, XML.
+pub(super) fn queue_refused(action: &str, reply: &Reply, names: &Names) -> Trouble {
     let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let text = |name: &str| body.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let kind = text("__type").rsplit('#').next().unwrap_or_default().to_owned();
+    let kind = text("__type").rsplit('#').next().filter(|kind| !kind.is_empty()).map(str::to_owned);
+    let kind = kind.or_else(|| xml::code(&reply.body)).unwrap_or_default();
     let message = [text("message"), text("Message")].concat();
     match (reply.code, kind.as_str()) {
-        (_, "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" | "InvalidAddress") => Trouble::login(
-            "there is no such SQS queue",
-            "copy URL of the queue's page in the AWS console into sqs_queue; check region",
-        ),
+        (_, "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" | "InvalidAddress") => {
+            Trouble::login("there is no such SQS queue", names.advice.queue)
+        }
         (_, "UnrecognizedClientException" | "InvalidClientTokenId" | "MissingAuthenticationToken") => Trouble::login(
             "SQS does not know this access key: it was replaced or deleted",
-            format!("check access_key_id; {}", names.new_key),
+            format!("check access_key_id; {}", names.advice.new_key),
         ),
         (_, "InvalidSignatureException" | "SignatureDoesNotMatch" | "IncompleteSignature") => Trouble::login(
             "the secret access key does not belong to the access key id",
-            format!("check the file of secret_access_key_file; {}", names.new_key),
+            format!("check the file of secret_access_key_file; {}", names.advice.new_key),
         ),
         (_, word) if word.contains("AccessDenied") || reply.code == 403 => Trouble::login(
-            format!("the SQS queue refuses the access key ({word})"),
-            "allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on the queue, in IAM",
+            format!("the SQS queue refuses the access key for {action} ({word})"),
+            names.advice.queue_rights,
         ),
         (429 | 500.., _) | (_, "ThrottlingException" | "RequestThrottled" | "OverLimit") => {
             Trouble::passing(format!("SQS is busy and answered with {} ({kind})", reply.code), reply.retry_after)
@@ -161,5 +186,32 @@ pub(super) fn no_secret(file: &std::path::Path, why: &str) -> Trouble {
             format!("{} {why}", file.display()),
             "write the secret access key into the file of secret_access_key_file",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_refuses_in_both_protocols() {
+        let advice = Advice { new_key: "new", bucket: "", region: "", rights: "", queue: "", queue_rights: "rights" };
+        let names = Names { bucket: String::new(), region: "x".into(), advice };
+        let said = |code: u16, body: &'static str| {
+            let reply = Reply { code, body: body.as_bytes().into(), retry_after: None, fields: Vec::new() };
+            let trouble = queue_refused("DeleteMessage", &reply, &names);
+            (trouble.what, trouble.todo, trouble.cause)
+        };
+        let json = r#"{"__type":"com.amazon.coral.service#AccessDeniedException","message":"no"}"#;
+        let (what, todo, _) = said(400, json);
+        assert_eq!(what, "the SQS queue refuses the access key for DeleteMessage (AccessDeniedException)");
+        assert_eq!(todo, "rights");
+        let xml = "<ErrorResponse><Error><Code>InvalidClientTokenId</Code><Message>m</Message></Error></ErrorResponse>";
+        assert!(said(403, xml).0.starts_with("SQS does not know this access key"));
+        let xml = "<ErrorResponse><Errors><Error><Code>SignatureDoesNotMatch</Code></Error></Errors></ErrorResponse>";
+        assert!(said(403, xml).0.starts_with("the secret access key does not belong"));
+        let receipt = said(400, r#"{"__type":"com.amazonaws.sqs#ReceiptHandleIsInvalid","message":"m"}"#);
+        assert_eq!(receipt.2, Cause::Protocol);
+        assert!(said(502, "<html>front door</html>").0.contains("busy"));
     }
 }

@@ -70,6 +70,12 @@ impl Refusal {
     }
 }
 
+/// The code of a refusal, however its body is wrapped.
+pub(super) fn code(body: &[u8]) -> Option<String> {
+    let (_, rest) = std::str::from_utf8(body).ok()?.split_once("<Code>")?;
+    rest.split_once("</Code>").map(|(code, _)| code.trim().to_owned())
+}
+
 /// The reader takes whatever the root is called, so that is looked at first.
 fn read<'de, T: Deserialize<'de>>(body: &'de [u8], root: &str) -> Option<T> {
     let text = std::str::from_utf8(body).ok()?;

@@ -4,19 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Site;
-use super::inbox::Inbox;
-use super::object::{Filling, Object};
+use super::object::Object;
 use super::pass::{FLOOR, Item, Pass, floor, folder};
 use crate::source::pull::{Feed, Hole, Next, Page, Position, Trouble};
-use crate::source::s3::{Body, Broken, Listing, Missing};
+use crate::source::s3::{Body, Broken, Filling, Inbox, Listing, Message, parts};
 use crate::status::{Count, Handle};
 
 /// Objects in memory that wait to be read; then a list stands still.
 const MOST_WORK: usize = 5_000;
 /// An object that is damaged is fetched so often.
 const TRIES: u32 = 3;
-/// Marks of objects that are half read begin so; the value is the number of rows that are in the queue.
-const PART: &str = "part/";
 
 /// The feed.
 pub(super) struct Objects {
@@ -60,8 +57,7 @@ impl Objects {
             return self.read(object, position, filling).await.map(|()| Step::Go);
         }
         if let Some(item) = self.work.pop_front() {
-            let is_known = |id| position.has_seen(id) || filling.page.seen.iter().any(|(seen, _)| *seen == id);
-            if !is_known(item.id) {
+            if !filling.is_done(item.id, position) {
                 self.open(item, position, filling).await?;
             }
             return Ok(Step::Go);
@@ -80,23 +76,24 @@ impl Objects {
     async fn open(&mut self, item: Item, position: &Position, filling: &mut Filling) -> Result<(), Trouble> {
         let why = match self.site.bucket.open(&item.key).await {
             Ok(answer) => {
-                let skip = rows_had(&item, position, filling);
+                let skip = filling.rows(item.id, position);
                 let name = folder(&self.site.root, &item.key).unwrap_or(&self.name).to_owned();
                 let (bucket, body) = (self.site.bucket.name(), Body::new(answer));
                 self.open = Some(Object::new(item, &name, bucket, body, self.site.max_row, skip));
                 return Ok(());
             }
-            Err(Missing::Gone) => "was deleted before it could be read",
-            Err(Missing::Archived) => "was moved to an archive class before it could be read",
-            Err(Missing::Trouble(trouble)) => {
-                self.work.push_front(item);
-                return Err(trouble);
-            }
+            Err(missing) => match missing.why() {
+                Ok(why) => why,
+                Err(trouble) => {
+                    self.work.push_front(item);
+                    return Err(trouble);
+                }
+            },
         };
-        let is_begun = rows_had(&item, position, filling) > 0;
+        let is_begun = filling.rows(item.id, position) > 0;
         let what = format!("the object {} {why}{}", item.key, if is_begun { ", in part" } else { "" });
         filling.page.holes.push(Hole { what, from: item.modified, to: item.modified });
-        done(&item, position, filling);
+        filling.done(item.id, item.modified, position);
         Ok(())
     }
 
@@ -110,7 +107,7 @@ impl Objects {
             }
             Ok(true) => {
                 filling.page.through = Some(object.item.modified);
-                done(&object.item, position, filling);
+                filling.done(object.item.id, object.item.modified, position);
                 Ok(())
             }
             Err(Broken::Way(trouble)) => {
@@ -167,7 +164,7 @@ impl Objects {
         filling.page.marks.extend(marks);
         if pass.is_full {
             // What is half read and was not listed any more will never be read.
-            filling.page.marks.extend(position.marks(PART).map(|(name, _)| (name.to_owned(), None)));
+            filling.page.marks.extend(parts(position).map(|(name, _)| (name.to_owned(), None)));
         }
         if pass.late > 0 {
             self.status.counters().add(Count::LateObjects, pass.late);
@@ -183,6 +180,7 @@ impl Objects {
             Some(inbox) if !Pass::is_full_due(position, now) => {
                 let written = inbox.next().await?;
                 let (site, floor) = (&self.site, floor(position, &self.site.reach, now));
+                let written: Vec<_> = written.iter().flat_map(Message::written).collect();
                 let items = written.iter().filter(|one| one.bucket == site.bucket.name() && site.is_wanted(&one.key));
                 let items = items.filter_map(|one| Item::written(one, now)).filter(|item| item.modified >= floor);
                 self.work.extend(items);
@@ -225,13 +223,13 @@ impl Feed for Objects {
                 Ok(Step::Go) if filling.is_full() => return Ok(filling.page),
                 // The messages' objects are all handed over: they are settled when we are asked again.
                 Ok(Step::Go) if is_notified && self.is_idle() => {
-                    self.inbox.iter_mut().for_each(Inbox::done);
+                    self.inbox.iter_mut().for_each(Inbox::all_done);
                     filling.page.next = Next::Later;
                     return Ok(filling.page);
                 }
                 Ok(Step::Go) => {}
                 Ok(Step::Rest) => {
-                    self.inbox.iter_mut().for_each(Inbox::done);
+                    self.inbox.iter_mut().for_each(Inbox::all_done);
                     filling.page.next = Next::Later;
                     return Ok(filling.page);
                 }
@@ -251,28 +249,7 @@ impl Objects {
     }
 }
 
-fn part(item: &Item) -> String {
-    format!("{PART}{}", item.id)
-}
-
-/// How many rows of an object are in the queue, or on their way there in this page.
-fn rows_had(item: &Item, position: &Position, filling: &Filling) -> u64 {
-    let part = part(item);
-    let mark = filling.page.marks.iter().rev().find(|(name, _)| *name == part).map(|(_, rows)| rows.as_deref());
-    let rows = mark.unwrap_or_else(|| position.mark(&part));
-    rows.and_then(|rows| rows.try_into().ok()).map_or(0, u64::from_be_bytes)
-}
-
 /// Remembers how far an object was read.
 fn reached(object: &Object, filling: &mut Filling) {
-    filling.page.marks.push((part(&object.item), Some(object.reached().to_be_bytes().to_vec())));
-}
-
-/// Remembers that an object is done.
-fn done(item: &Item, position: &Position, filling: &mut Filling) {
-    let part = part(item);
-    if position.mark(&part).is_some() || filling.page.marks.iter().any(|(name, _)| *name == part) {
-        filling.page.marks.push((part, None));
-    }
-    filling.page.seen.push((item.id, item.modified));
+    filling.reached(object.item.id, object.reached(), object.item.modified);
 }

@@ -16,7 +16,6 @@
 mod columns;
 mod csv;
 mod feed;
-mod inbox;
 mod key_age;
 mod object;
 mod pass;
@@ -30,13 +29,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::feed::Objects;
-use self::inbox::Inbox;
 use self::key_age::KeyAge;
 use self::settings::Reach;
 use crate::clock::Clock;
 use crate::net::Backoff;
 use crate::source::pull::{Bench, Feeds, Pace, Picture, Store, Trouble};
-use crate::source::s3::{Bucket, Listing};
+use crate::source::s3::{Bucket, Inbox, Listing};
 use crate::source::{Context, Finding, SourceError};
 use crate::status::Health;
 
@@ -44,6 +42,8 @@ use crate::status::Health;
 const LOOK_EVERY: u32 = 6;
 /// The feed where notifications tell of all folders.
 const NOTIFIED: &str = "notifications";
+/// How long messages are hidden while their objects are read.
+const HIDE: Duration = Duration::from_secs(300);
 /// With notifications the waiting is done at the queue.
 const SOON: Duration = Duration::from_secs(1);
 /// Folders of one source; each has a task.
@@ -180,7 +180,7 @@ async fn with(
     };
     let mut tasks = Feeds::new(&bench);
     for folder in folders {
-        let inbox = config.notices(site.bucket.way()).map(Inbox::new);
+        let inbox = config.notices(site.bucket.way()).map(|notices| Inbox::new(notices, HIDE));
         let prefix = if inbox.is_some() { site.root.clone() } else { format!("{}{folder}/", site.root) };
         let poll = if inbox.is_some() { SOON } else { config.poll_interval.0 };
         let pace = Pace { poll, backoff: (config.backoff_min.0, config.backoff_max.0) };
@@ -259,8 +259,8 @@ pub(in crate::source) async fn test(config: &Config, clock: Clock) -> Vec<Findin
     if let Some((what, todo)) = site.key_age.and_then(|age| age.words(site.bucket.way().now())) {
         findings.push(Finding::wrong("access key", what, todo));
     }
-    if let Some(inbox) = config.notices(site.bucket.way()).map(Inbox::new) {
-        findings.push(Finding::of("sqs_queue", inbox.probe().await));
+    if let Some(notices) = config.notices(site.bucket.way()) {
+        findings.push(Finding::of("sqs_queue", notices.receive(Duration::ZERO).await.map(drop)));
     }
     findings
 }

@@ -3,13 +3,7 @@
 use super::csv::Rows;
 use super::pass::Item;
 use super::row::Writer;
-use crate::source::pull::{Page, Pulled};
-use crate::source::s3::{Body, Broken};
-
-/// Bytes of records in a page: what fills a batch.
-pub(super) const FULL_PAGE: usize = 384 << 10;
-/// Records in a page, below what a batch holds.
-const MOST_RECORDS: usize = 10_000;
+use crate::source::s3::{Body, Broken, Filling};
 
 /// An object that is open.
 #[derive(Debug)]
@@ -25,24 +19,6 @@ pub(super) struct Object {
     skip: u64,
     /// All its bytes are here, or all that can be had.
     is_over: bool,
-}
-
-/// How far a page is.
-#[derive(Debug, Default)]
-pub(super) struct Filling {
-    pub(super) page: Page,
-    pub(super) bytes: usize,
-}
-
-impl Filling {
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes >= FULL_PAGE || self.page.records.len() >= MOST_RECORDS
-    }
-
-    /// Whether nothing in it has to go to the queue.
-    pub(super) fn is_empty(&self) -> bool {
-        self.page.records.is_empty() && self.page.seen.is_empty() && self.page.holes.is_empty()
-    }
 }
 
 impl Object {
@@ -68,9 +44,7 @@ impl Object {
                 if self.number <= self.skip {
                     continue;
                 }
-                filling.bytes += bytes.len();
-                let id = self.item.row(&self.bucket, self.number);
-                filling.page.records.push(Pulled { id, remember: None, bytes });
+                filling.push(self.item.row(&self.bucket, self.number), bytes, None);
                 if filling.is_full() {
                     return Ok(false);
                 }

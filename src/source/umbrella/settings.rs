@@ -17,13 +17,20 @@ use crate::quantity::{Size, Span};
 use crate::source::SourceError;
 use crate::source::microsoft::base;
 use crate::source::pull::{Route, Way, check_route, route_files, within};
-use crate::source::s3::{Bucket, Login, Notices, Place};
+use crate::source::s3::{Advice, Bucket, Login, Notices, Place, is_bucket, is_key_id, is_region, queue, secret_file};
 
 /// How the buckets that Cisco keeps are called (observed; the vendor promises no names).
 const MANAGED: &str = "cisco-managed-";
-/// Said wherever a new key may be the cure.
-const NEW_KEY: &str = "if it is right, make a new key: in Umbrella under Admin > Log Management (Amazon S3), for a bucket of \
-                       your own in AWS under IAM > Users > Security credentials";
+/// Said where it is refused.
+const ADVICE: Advice = Advice {
+    new_key: "if it is right, make a new key: in Umbrella under Admin > Log Management (Amazon S3), for a bucket of your own in \
+              AWS under IAM > Users > Security credentials",
+    bucket: "check bucket, region and endpoint of this source against the vendor's page",
+    region: "write the region that the vendor's page shows into region of this source",
+    rights: "check prefix: the key may list and read below the data path only",
+    queue: "copy URL of the queue's page in the AWS console into sqs_queue; check region",
+    queue_rights: "allow sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on the queue, in IAM",
+};
 
 /// Cisco Umbrella and Secure Access.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -171,16 +178,11 @@ impl Config {
                 problems.push((key.to_owned(), words.to_owned()));
             }
         };
-        let is_name = |text: &str| {
-            (3..=63).contains(&text.len())
-                && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'))
-        };
         let words = "write the bucket's name alone, such as \"cisco-managed-eu-central-1\"; what follows it in the data path \
                      is prefix";
-        need(is_name(&self.bucket), "bucket", words);
-        let is_region = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        need(is_bucket(&self.bucket), "bucket", words);
         let words = "write the region's code, such as \"eu-central-1\"";
-        need(!self.region.is_empty() && self.region.chars().all(is_region), "region", words);
+        need(is_region(&self.region), "region", words);
         let words = "write what follows the bucket's name in the data path, such as \"1234567_0123abcd\"";
         need(self.prefix.len() <= 512 && !self.prefix.contains("://"), "prefix", words);
         let words =
@@ -188,8 +190,8 @@ impl Config {
         need(!self.is_managed() || !self.root().is_empty(), "prefix", words);
         let words = "write an https address such as \"https://s3.example.net\"";
         need(self.endpoint.as_deref().is_none_or(|text| base(text).is_some()), "endpoint", words);
-        let is_id = self.access_key_id.len() >= 3 && self.access_key_id.chars().all(|c| c.is_ascii_alphanumeric());
-        need(is_id, "access_key_id", "write the Access Key, such as \"AKIAIOSFODNN7EXAMPLE\"");
+        let words = "write the Access Key, such as \"AKIAIOSFODNN7EXAMPLE\"";
+        need(is_key_id(&self.access_key_id), "access_key_id", words);
         let is_day = self.key_created.as_deref().is_none_or(|text| text.parse::<jiff::civil::Date>().is_ok());
         need(is_day, "key_created", "write a date such as \"2026-01-31\"");
         for (at, folder) in self.folders.iter().enumerate() {
@@ -213,16 +215,7 @@ impl Config {
 
     pub(in crate::source) fn open_files(&self) -> Vec<(String, String)> {
         let mut problems = route_files(&self.route());
-        let file = &self.secret_access_key_file;
-        let wrong = match std::fs::read_to_string(file) {
-            Err(error) => Some(error.to_string()),
-            Ok(text) if text.trim().is_empty() => Some("is empty".to_owned()),
-            Ok(text) if text.trim() == self.access_key_id => {
-                Some("holds the access key's id; write the secret, which is shown once".to_owned())
-            }
-            Ok(_) => None,
-        };
-        problems.extend(wrong.map(|why| ("secret_access_key_file".to_owned(), format!("{}: {why}", file.display()))));
+        problems.extend(secret_file(&self.secret_access_key_file, &self.access_key_id));
         problems
     }
 
@@ -241,16 +234,15 @@ impl Config {
         let endpoint = self.endpoint.as_deref().and_then(base);
         let is_path_style = self.path_style.unwrap_or(endpoint.is_some());
         let place = Place { endpoint, is_path_style, bucket: &self.bucket };
-        Bucket::new(Arc::clone(way), self.login(), &place, NEW_KEY)
+        Bucket::new(Arc::clone(way), self.login(), &place, ADVICE)
     }
 
     fn queue(&self) -> Option<Url> {
-        let url = Url::parse(self.sqs_queue.as_deref()?).ok()?;
-        (url.scheme() == "https" && url.has_host() && url.path().len() > 1).then_some(url)
+        queue(self.sqs_queue.as_deref()?)
     }
 
     pub(super) fn notices(&self, way: &Arc<Way>) -> Option<Notices> {
-        Some(Notices::new(Arc::clone(way), self.login(), self.queue()?, NEW_KEY))
+        Some(Notices::new(Arc::clone(way), self.login(), self.queue()?, ADVICE))
     }
 
     /// How objects are looked for.

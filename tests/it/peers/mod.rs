@@ -12,6 +12,8 @@ pub mod agent;
 pub mod amp;
 /// The program under test.
 pub mod appliance;
+/// moto: S3 and SQS.
+pub mod aws;
 /// What a gateway holds against what was sent.
 pub mod balance;
 /// Certificates of a CA made on the spot.

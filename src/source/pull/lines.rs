@@ -1,20 +1,20 @@
-//! The lines of a stream: at most so many bytes of each are kept; empty ones are signs of life.
+//! The lines of a stream or of a file: at most so many bytes of each are kept, and empty ones are none.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 /// A line without its line end, never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::source) struct Line {
     /// Its bytes, or the first of them.
-    pub(super) bytes: Bytes,
+    pub(in crate::source) bytes: Bytes,
     /// Its length, where `bytes` is only its beginning.
-    pub(super) cut_from: Option<u64>,
+    pub(in crate::source) cut_from: Option<u64>,
 }
 
-/// Takes the bytes of one connection, in order.
+/// Takes the bytes of one connection or file, in order.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(in crate::source) struct Lines {
     most: usize,
     open: BytesMut,
     /// Bytes of the open line that were let go, and the last byte of it.
@@ -24,12 +24,12 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Keeps at most `most` bytes of a line.
-    pub(super) fn new(most: usize) -> Self {
+    pub(in crate::source) fn new(most: usize) -> Self {
         Self { most, open: BytesMut::new(), let_go: 0, last: 0 }
     }
 
     /// The lines that end in these bytes. What ends without a line end is no line.
-    pub(super) fn push(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
+    pub(in crate::source) fn push(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
         let mut rest = bytes;
         while let Some(at) = memchr(b'\n', rest) {
             let (part, after) = rest.split_at(at);
@@ -38,6 +38,12 @@ impl Lines {
             lines.extend(self.close());
         }
         self.append(rest);
+    }
+
+    /// What stands behind the last line end, once no more bytes come.
+    pub(in crate::source) fn last(&mut self) -> Option<Line> {
+        let has_any = self.let_go > 0 || !self.open.is_empty();
+        has_any.then(|| self.close()).flatten()
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -88,5 +94,17 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = body.chunks(1).collect();
         assert_eq!(split(&bytes, 8), whole);
+    }
+
+    #[test]
+    fn what_has_no_line_end_is_the_last_line_of_a_file() {
+        let last = |text: &[u8]| {
+            let mut lines = Lines::new(4);
+            lines.push(text, &mut Vec::new());
+            lines.last().map(|line| (line.bytes.to_vec(), line.cut_from))
+        };
+        assert_eq!(last(b"a\nbc\r"), Some((b"bc".to_vec(), None)));
+        assert_eq!(last(b"a\nbcdefg"), Some((b"bcde".to_vec(), Some(6))));
+        assert_eq!((last(b"a\n"), last(b""), last(b"a\n  ")), (None, None, None));
     }
 }

@@ -1,9 +1,10 @@
-"""The plug is pulled under load: the box boots by itself, and nothing that it has answered is lost."""
+"""The plug is pulled under load: the box boots by itself, and nothing that it has answered is lost, events and pushed files."""
 
 import os
 import unittest
 
 from box import Box
+from device import Device
 from gateway import Load
 from machine import wait_for
 
@@ -30,19 +31,24 @@ class Power(Box):
         wait_for("everything answered at the gateway", lambda: set(answered) <= gateway.messages().keys(), 300)
 
     def test_a_power_cut_under_load_loses_nothing_that_was_answered(self):
-        gateway = self.gateway()
-        machine = self.box_with(gateway).start()
+        gateway, device = self.gateway(), Device(self.folder)
+        machine = self.box_with(gateway, device.settings()).start()
         answered = []
         for cut in range(CUTS):
             self.assertEqual(machine.state(), "running", machine.serial())
             # No gateway: what is answered can only be on the disk.
             load = Load(machine.tcp[5044], f"cut {cut}")
+            pushed = [f"pushed before cut {cut}, line {n}" for n in range(200)]
+            self.assertEqual(device.push(machine, f"mail.{cut}.s", pushed), "")
+            answered += pushed
             wait_for("some thousand answers", lambda: len(load.answered) > 3000 + 500 * cut, 300)
             machine.cut_power()
             load.thread.join(60)
             answered += load.answered
             machine.start()
         self.assertEqual(machine.state(), "running", machine.serial())
+        self.assertEqual(device.push(machine, "mail.last.s", ["pushed after the last cut"]), "", "the host key is the same")
+        answered.append("pushed after the last cut")
         gateway.open()
         wait_for("everything answered at the gateway", lambda: set(answered) <= gateway.messages().keys(), 300)
         repeated = [ids for ids in gateway.messages().values() if len(ids) > 1]

@@ -50,22 +50,23 @@ impl Api {
         Arc::clone(&self.bodies).acquire_owned().await.ok()
     }
 
-    /// Asks for a page of a log.
+    /// Asks for a page of a log; `None` where the answer has only told that our clock is wrong: the same is to be asked again,
+    /// by what is now known of Duo's.
     ///
     /// # Errors
     /// In words, whatever is no page.
     ///
     /// # Cancel safety
     /// Dropping it closes the connection.
-    pub(super) async fn page(&self, log: DuoLog, parameters: &[(&str, String)]) -> Result<Listed, Trouble> {
+    pub(super) async fn page(&self, log: DuoLog, parameters: &[(&str, String)]) -> Result<Option<Listed>, Trouble> {
         let query = query(parameters);
         let signed_at = self.way.now();
-        let mut reply = self.send(log.path(), &query, signed_at).await?;
+        let reply = self.send(log.path(), &query, signed_at).await?;
         if reply.code == 401 && is_apart(signed_at, self.way.now()) {
-            reply = self.send(log.path(), &query, self.way.now()).await?;
+            return Ok(None);
         }
         if reply.code == 200 {
-            return listed(&reply.body).ok_or_else(|| words::odd(log, &self.host));
+            return listed(&reply.body).map(Some).ok_or_else(|| words::odd(log, &self.host));
         }
         let trouble = words::trouble(&reply, log, &self.host, self.way.skew());
         if let Wait::For(wait) = trouble.wait {

@@ -7,7 +7,7 @@ use sapphire_edge::status::{Component, Line};
 use serde_json::json;
 
 use super::{all, arrived, edge, settings};
-use crate::peers::appliance::Appliance;
+use crate::peers::appliance::{Appliance, program_at};
 use crate::peers::crowdstrike::{Falcon, SECRET};
 use crate::peers::https::Response;
 use crate::peers::proxy::Proxy;
@@ -125,12 +125,7 @@ fn a_stream_elsewhere_gets_no_token_unless_it_is_allowed() {
 fn a_clock_that_is_wrong_by_an_hour_is_said_and_loses_nothing() {
     let double = Falcon::start(&["0"]);
     double.event("0", AUDIT);
-    if !crate::peers::program::have("faketime") {
-        return;
-    }
-    let mut command = std::process::Command::new("faketime");
-    let program = crate::peers::appliance::program();
-    command.args(["-f", "-1h"]).arg(program.get_program());
+    let Some(command) = program_at("-1h") else { return };
     let edge = Appliance::start_with(&settings(&double, ""), command, |_| {});
     arrived(&edge, &all(&double));
     let line = edge.line(Component::Source, "crowdstrike", |line| said(line).contains("behind the vendor's"));

@@ -1,21 +1,16 @@
 //! `source test` and `check`.
 
 use crate::microsoft::settings;
-use crate::peers::appliance::program;
+use crate::peers::appliance::{faketime, program, program_at};
 use crate::peers::duo::{Duo, HOST, INTEGRATION_KEY, SECRET_KEY};
-use crate::peers::program::{have, text};
+use crate::peers::program::text;
 
 /// Runs a command with the settings of a source; whether it succeeded, and what it said.
 fn command(double: &Duo, arguments: &[&str], clock: Option<&str>) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.toml");
     std::fs::write(&file, settings(&[("duo", double.settings(""))]).replace("{dir}", "/tmp")).unwrap();
-    let mut command = program();
-    if let Some(by) = clock {
-        let real = command;
-        command = std::process::Command::new("faketime");
-        command.args(["-f", by]).arg(real.get_program());
-    }
+    let mut command = clock.map_or_else(program, |by| program_at(by).unwrap());
     let output = command.args(arguments).arg("--config").arg(&file).output().unwrap();
     let said = text(&output.stdout) + &text(&output.stderr);
     assert!(!said.contains(SECRET_KEY), "{said}");
@@ -42,7 +37,7 @@ fn a_test_asks_each_log_once_and_says_what_is_missing() {
 
 #[test]
 fn a_test_finds_a_clock_that_is_wrong() {
-    if !have("faketime") {
+    if faketime().is_none() {
         return;
     }
     let double = Duo::start();

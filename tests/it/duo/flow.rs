@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::edge;
 use crate::microsoft::{arrived, events, settings};
-use crate::peers::appliance::{Appliance, program, until};
+use crate::peers::appliance::{Appliance, program_at, until};
 use crate::peers::duo::{Duo, HOST, LOGS, ago, record};
 
 const DAY: i64 = 86_400;
@@ -115,16 +115,12 @@ fn a_second_with_more_records_than_duo_gives_is_a_gap_that_is_told() {
 
 /// The box's clock is wrong by so much; what it says about it.
 fn with_clock(by: &str) -> Option<String> {
-    if !crate::peers::program::have("faketime") {
-        return None;
-    }
+    let command = program_at(by)?;
     let double = Duo::start();
     let mut expected = BTreeSet::new();
     for log in LOGS {
         expected.insert(double.add(log, log, ago(200)));
     }
-    let mut command = std::process::Command::new("faketime");
-    command.args(["-f", by]).arg(program().get_program());
     let edge = Appliance::start_with(&settings(&[("duo", double.settings("backfill = \"3h\""))]), command, |_| {});
     arrived(&edge, &expected);
     // A record of the hour by which the clock is ahead.

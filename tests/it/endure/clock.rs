@@ -1,7 +1,6 @@
 //! A wall clock that jumps by years, there and back, while agents send.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sapphire_edge::clock::monotonic;
@@ -12,18 +11,12 @@ use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
 use super::process::Process;
 use super::{BEATS, alone, drained, ledger, to_gateway};
-use crate::peers::appliance::{Appliance, program, until};
-
-/// libfaketime of Debian's package `faketime`.
-fn library() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
-    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
-}
+use crate::peers::appliance::{Appliance, faketime, program, until};
 
 #[test]
 fn a_clock_that_jumps_by_years_stops_nothing() {
     let _alone = alone();
-    let Some(library) = library() else { return println!("clock: skipped, the package faketime is not installed") };
+    let Some(library) = faketime() else { return println!("clock: skipped, the package faketime is not installed") };
     let folder = tempfile::tempdir().unwrap();
     let offset = folder.path().join("offset");
     let jump = |to: &str| {

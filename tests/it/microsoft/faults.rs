@@ -6,7 +6,7 @@ use sapphire_edge::status::{Component, Line};
 use serde_json::json;
 
 use super::{arrived, edge, settings};
-use crate::peers::appliance::Appliance;
+use crate::peers::appliance::{Appliance, program_at};
 use crate::peers::https::Response;
 use crate::peers::microsoft::{Microsoft, SECRET, now, record};
 use crate::peers::proxy::Proxy;
@@ -175,12 +175,7 @@ fn a_clock_that_is_wrong_is_said_and_loses_nothing() {
     let double = Microsoft::start();
     let records = [record("one", now())];
     double.content("Audit.General", "a", now() - 300, &records);
-    let mut command = std::process::Command::new("faketime");
-    if !crate::peers::program::have("faketime") {
-        return;
-    }
-    let program = crate::peers::appliance::program();
-    command.args(["-f", "-2d"]).arg(program.get_program());
+    let Some(command) = program_at("-2d") else { return };
     let text = settings(&[(
         "office365",
         double.settings(&format!("{ONE}\npoll_interval = \"1s\"").replace("\npoll_interval = \"1s\"", "")),

@@ -28,8 +28,11 @@ pub fn settings(sources: &[(&str, String)]) -> String {
 pub fn events(edge: &Appliance) -> Vec<Value> {
     let text = std::fs::read_to_string(edge.folder().join("events.ndjson")).unwrap_or_default();
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let all =
-        whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+    let all = whole.lines().filter_map(|line| match serde_json::from_str::<Value>(line) {
+        // A kill tore it; its event comes again whole.
+        Err(error) if error.is_eof() => None,
+        read => Some(read.unwrap_or_else(|error| panic!("{error}: {line}"))),
+    });
     all.filter(|event| event["sapphire"]["kind"] == "pulled").collect()
 }
 

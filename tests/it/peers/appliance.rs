@@ -23,6 +23,19 @@ pub fn program() -> Command {
     Command::new(std::env::var_os("SAPPHIRE_EDGE").unwrap_or_else(|| env!("CARGO_BIN_EXE_sapphire-edge").into()))
 }
 
+/// libfaketime of Debian's package `faketime`.
+pub fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
+}
+
+/// The program where the wall clock, and no other, is wrong by this much ("-1h"); `None` where faketime is not installed.
+pub fn program_at(by: &str) -> Option<Command> {
+    let mut command = program();
+    command.env("LD_PRELOAD", faketime()?).env("FAKETIME", by).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    Some(command)
+}
+
 /// The next version's program (feature `next`): what `SAPPHIRE_EDGE_NEXT` names.
 pub fn next_program() -> Command {
     let path = std::env::var_os("SAPPHIRE_EDGE_NEXT");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sapphire_edge::status::{Component, Count, Line};
 
 use super::{arrived, dns, edge, gz, name, put, rows, settings};
-use crate::peers::appliance::{Appliance, until};
+use crate::peers::appliance::{Appliance, program_at, until};
 use crate::peers::https::Response;
 use crate::peers::s3::{S3, SECRET, error, stamp};
 
@@ -143,11 +143,7 @@ fn a_clock_that_is_wrong_is_said_and_loses_nothing() {
     let double = S3::start();
     let mut expected = BTreeSet::new();
     put(&double, &name(&double, "dnslogs", 60, "aaaa"), &[dns("one")], &mut expected);
-    if !crate::peers::program::have("faketime") {
-        return;
-    }
-    let mut command = std::process::Command::new("faketime");
-    command.args(["-f", "-1h"]).arg(crate::peers::appliance::program().get_program());
+    let Some(command) = program_at("-1h") else { return };
     let edge = Appliance::start_with(&settings(&double, ""), command, |_| {});
     arrived(&edge, &expected);
     let line = edge.line(Component::Source, "umbrella", |line| said(line).contains("clock"));

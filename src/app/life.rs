@@ -12,7 +12,7 @@ use super::parts::{self, Parts};
 use super::shutdown::{self, Signals, Wish};
 use super::supervise::Supervisor;
 use super::systemd::Pulse;
-use super::{Ended, Host, reload, systemd};
+use super::{Ended, Host, code, reload, systemd};
 use crate::config::{Config, Kept};
 use crate::status::{Component, Health};
 
@@ -61,6 +61,9 @@ impl Life {
             }
             if self.look_around() {
                 self.keep_settings().await;
+                if let Err(error) = code::give_back() {
+                    tracing::debug!(%error, "the memory of code that is not needed any more is kept");
+                }
             }
         };
         if let Some(reason) = &lost {

@@ -9,6 +9,7 @@
 
 mod answers;
 mod aside;
+mod code;
 mod hearth;
 mod life;
 mod parts;

@@ -83,7 +83,7 @@ fn a_message_is_deleted_only_when_its_events_are_settled() {
     replicator.write("data/0d1f", "part-00000.gz", &events("kept", 20));
     // Nobody takes the events, and they become durable late.
     let settings = replicator.settings("visibility_timeout = \"1m\"").replacen(
-        "[[output]]\nid = \"file\"\ntype = \"file\"\npath = \"{dir}/events.ndjson\"\n",
+        microsoft::FILE,
         "[queue]\nflush_after = \"4s\"\n[[output]]\nid = \"gateway\"\ntype = \"lumberjack\"\ntransport = \"tcp\"\nendpoint = [\"127.0.0.1:1\"]\n",
         1,
     );

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{BUCKET, Replicator, events};
-use crate::peers::appliance::Appliance;
 
 /// Rounds; `REPLICATOR_KILLS` says how many.
 fn rounds() -> usize {
@@ -13,10 +12,7 @@ fn rounds() -> usize {
 #[test]
 fn killed_at_random_every_event_arrives_under_one_id() {
     let Some(mut replicator) = Replicator::start() else { return };
-    // One file, however many rounds.
-    let settings = replicator.settings("visibility_timeout = \"1s\"");
-    let mut edge =
-        Appliance::start(&settings.replacen("events.ndjson\"\n", "events.ndjson\"\nmax_size = \"64GiB\"\n", 1));
+    let mut edge = replicator.edge("visibility_timeout = \"1s\"");
     for round in 0..rounds() {
         for number in 0..4 {
             let folder = format!("data/{round:04}-{number}");

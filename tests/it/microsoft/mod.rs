@@ -15,9 +15,13 @@ use crate::peers::appliance::Appliance;
 use crate::peers::microsoft::Microsoft;
 use crate::peers::try_until;
 
+/// A gateway's file, one however much comes.
+pub const FILE: &str =
+    "[[output]]\nid = \"file\"\ntype = \"file\"\npath = \"{dir}/events.ndjson\"\nmax_size = \"64GiB\"\n";
+
 /// A gateway's file, and sources that pull.
 pub fn settings(sources: &[(&str, String)]) -> String {
-    let mut all = String::from("[[output]]\nid = \"file\"\ntype = \"file\"\npath = \"{dir}/events.ndjson\"\n");
+    let mut all = FILE.to_owned();
     for (kind, keys) in sources {
         all.push_str(&format!("[[source]]\nid = \"{kind}\"\ntype = \"{kind}\"\n{keys}"));
     }

@@ -15,9 +15,9 @@ use sapphire_edge::status::{Component, Count, Gauge};
 use sapphire_edge::wire::lumberjack::ack;
 
 use super::link::Link;
-use super::process::Process;
 use super::{alone, to_gateway, wish};
 use crate::peers::appliance::{Appliance, until};
+use crate::peers::process::Process;
 
 /// The bounds of the product: resident memory with a backlog, and idle; time to open; share of a core when idle.
 const LOADED: u64 = 96 << 20;

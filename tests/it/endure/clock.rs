@@ -9,9 +9,9 @@ use sapphire_edge::status::{Component, Count, Health};
 use super::agent::{Agent, Habit};
 use super::far_end::{FarEnd, keeps, one_id_each};
 use super::link::Link;
-use super::process::Process;
 use super::{BEATS, alone, drained, ledger, to_gateway};
 use crate::peers::appliance::{Appliance, faketime, program, until};
+use crate::peers::process::Process;
 
 #[test]
 fn a_clock_that_jumps_by_years_stops_nothing() {

@@ -25,8 +25,6 @@ mod kill;
 mod link;
 /// Lanes, order and ids after an outage.
 mod outage;
-/// What the kernel says of a process.
-mod process;
 /// A disk whose syncs take long.
 mod slow_disk;
 /// A small file system.

@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
+/// What an appliance may use at most while it takes in a backlog (requirements of the box), in MiB.
+pub const MOST_MIB: u64 = 96;
+
 /// A process that is watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
@@ -16,6 +19,13 @@ impl Process {
     /// The most resident memory since it began.
     pub fn peak(self) -> u64 {
         self.status("VmHWM:")
+    }
+
+    /// The same, checked against [`MOST_MIB`].
+    pub fn peak_mib(self) -> u64 {
+        let peak = self.peak() >> 20;
+        assert!(peak < MOST_MIB, "{peak} MiB");
+        peak
     }
 
     fn status(self, key: &str) -> u64 {

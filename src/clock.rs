@@ -19,6 +19,24 @@ impl Timestamp {
         self.0
     }
 
+    /// The time that a text says: RFC 3339, or the same without a zone, which is UTC then, or a number of seconds or
+    /// milliseconds since 1970, from the year 2001 on. `None` for everything else, and for what was before 1970.
+    #[must_use]
+    pub fn said(text: &str) -> Option<Self> {
+        if let Ok(number) = text.parse::<u64>() {
+            // Seconds up to the year 5138.
+            let unit = match number {
+                1_000_000_000..100_000_000_000 => 1_000_000,
+                1_000_000_000_000..100_000_000_000_000 => 1_000,
+                _ => return None,
+            };
+            return Some(Self(number * unit));
+        }
+        let zoned = text.parse::<jiff::Timestamp>().ok();
+        let plain = || Some(text.parse::<jiff::civil::DateTime>().ok()?.in_tz("UTC").ok()?.timestamp());
+        u64::try_from(zoned.or_else(plain)?.as_microsecond()).ok().map(Self)
+    }
+
     /// Time since `earlier`; zero when the clock went backwards in between.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -110,6 +128,24 @@ pub fn monotonic() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_texts_say() {
+        for (text, micros) in [
+            ("2024-03-05T10:15:30.123456Z", Some(1_709_633_730_123_456)),
+            ("2024-03-05T12:15:30+02:00", Some(1_709_633_730_000_000)),
+            ("2024-03-05 10:15:30", Some(1_709_633_730_000_000)),
+            ("1709633730", Some(1_709_633_730_000_000)),
+            ("1709633730123", Some(1_709_633_730_123_000)),
+            ("17", None),
+            ("18446744073709551616", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::said(text), micros.map(Timestamp), "{text}");
+        }
+    }
 
     #[test]
     fn rfc3339_of_known_moments() {

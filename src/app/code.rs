@@ -10,13 +10,14 @@
 use std::ops::Range;
 use std::{fs, io};
 
-/// Gives back the memory of the program's code. What is needed again comes from the kernel's cache of the file.
+/// Gives back the memory of the program's code; how many bytes of addresses that were. What is needed again comes from the kernel's cache of the file.
 ///
 /// # Errors
 /// When the system does not say where the code is, or refuses. Nothing is lost by it but memory.
-pub(super) fn give_back() -> io::Result<()> {
+pub(super) fn give_back() -> io::Result<usize> {
     let program = fs::read_link("/proc/self/exe")?;
     let maps = fs::read_to_string("/proc/self/maps")?;
+    let mut all = 0;
     for range in maps.lines().filter_map(|line| code(line, &program.to_string_lossy())) {
         // SAFETY: code is mapped from the file for reading only and was never written to (the program has no text relocations),
         // so that each page that goes away comes back the same.
@@ -25,8 +26,9 @@ pub(super) fn give_back() -> io::Result<()> {
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
+        all += range.len();
     }
-    Ok(())
+    Ok(all)
 }
 
 /// Where a line of the map says that code of the program is: `start-end r-xp offset device inode path`.
@@ -64,9 +66,7 @@ mod tests {
 
     #[test]
     fn it_goes_on_with_what_it_needs() {
-        give_back().unwrap();
-        let mut numbers: Vec<u32> = (0..1_000).rev().collect();
-        numbers.sort_unstable();
-        assert_eq!(numbers.first(), Some(&0));
+        // What runs here is among it.
+        assert!(give_back().unwrap() > 1 << 20);
     }
 }

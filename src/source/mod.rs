@@ -18,6 +18,7 @@ mod notice;
 mod pull;
 mod replicator;
 mod s3;
+mod sign;
 mod ssh;
 mod syslog;
 mod umbrella;

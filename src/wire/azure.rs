@@ -96,7 +96,7 @@ pub fn label<'a>(record: &'a [u8], hub: &str) -> Label<'a> {
         .or_else(|| by_resource(&resource, &found))
         .or_else(|| by_hub(hub))
         .unwrap_or(UNKNOWN);
-    let time = found.time.as_deref().and_then(moment);
+    let time = found.time.as_deref().and_then(Timestamp::said);
     Label { dataset, time, category: found.category, resource: found.resource }
 }
 
@@ -151,11 +151,6 @@ fn by_hub(hub: &str) -> Option<&'static str> {
         _ if hub.starts_with("insights-logs-") => "azure.platformlogs",
         _ => return None,
     })
-}
-
-fn moment(text: &str) -> Option<Timestamp> {
-    let moment = text.parse::<jiff::Timestamp>().ok()?;
-    u64::try_from(moment.as_microsecond()).ok().map(Timestamp)
 }
 
 /// The members that matter, whatever the case of their names.

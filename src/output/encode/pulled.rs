@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use jiff::civil::DateTime;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::{Encoded, Encoder, oddities};
@@ -46,22 +45,6 @@ impl Encoder {
     }
 }
 
-/// RFC 3339, or the same without a zone, which is UTC then, or seconds or milliseconds since 1970.
-fn moment(text: &str) -> Option<Timestamp> {
-    if let Ok(number) = text.parse::<u64>() {
-        // From 2001 on, up to the year 5138.
-        let unit = match number {
-            1_000_000_000..100_000_000_000 => 1_000_000,
-            1_000_000_000_000..100_000_000_000_000 => 1_000,
-            _ => return None,
-        };
-        return Some(Timestamp(number * unit));
-    }
-    let zoned = text.parse::<jiff::Timestamp>().ok();
-    let moment = zoned.or_else(|| text.parse::<DateTime>().ok()?.in_tz("UTC").ok().map(|time| time.timestamp()))?;
-    u64::try_from(moment.as_microsecond()).ok().map(Timestamp)
-}
-
 /// The time of an object by its own word: the first of [`TIMES`] that says one.
 struct Own(Option<Timestamp>);
 
@@ -81,7 +64,7 @@ impl<'de> Deserialize<'de> for Own {
                     match place.filter(|place| *place < rank) {
                         Some(place) => {
                             let Value(text) = map.next_value()?;
-                            if let Some(time) = text.and_then(moment) {
+                            if let Some(time) = text.and_then(Timestamp::said) {
                                 (best, rank) = (Some(time), place);
                             }
                         }

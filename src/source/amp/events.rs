@@ -187,8 +187,8 @@ impl<'a> Known<'a> {
 
     fn time(&self) -> Option<Timestamp> {
         let by_number = self.timestamp.filter(|seconds| (1.0..1e11).contains(seconds));
-        let by_text = || u64::try_from(self.date.as_ref()?.parse::<jiff::Timestamp>().ok()?.as_microsecond()).ok();
-        by_number.map(|seconds| (seconds * 1e6) as u64).or_else(by_text).map(Timestamp)
+        let by_text = || Timestamp::said(self.date.as_ref()?);
+        by_number.map(|seconds| Timestamp((seconds * 1e6) as u64)).or_else(by_text)
     }
 }
 

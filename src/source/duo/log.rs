@@ -131,23 +131,10 @@ impl<'a> Marks<'a> {
         Self {
             id: id.map(RawValue::get).filter(|id| *id != "\"\""),
             written: time.map(RawValue::get).unwrap_or_default(),
-            time: time.and_then(|time| moment(time.get())),
+            time: time.and_then(|time| Timestamp::said(time.get().trim_matches('"'))),
             version: version.map(RawValue::get).unwrap_or_default(),
         }
     }
-}
-
-/// A number of seconds or milliseconds, or RFC 3339 text; without a zone it is UTC.
-fn moment(raw: &str) -> Option<Timestamp> {
-    if let Ok(number) = raw.parse::<u64>() {
-        // Seconds have ten digits until the year 2286.
-        let unit = if number < 100_000_000_000 { 1_000_000 } else { 1_000 };
-        return Some(Timestamp(number.checked_mul(unit)?));
-    }
-    let text = raw.strip_prefix('"')?.strip_suffix('"')?;
-    let zoned = text.parse::<jiff::Timestamp>().ok();
-    let plain = || Some(text.parse::<jiff::civil::DateTime>().ok()?.in_tz("UTC").ok()?.timestamp());
-    u64::try_from(zoned.or_else(plain)?.as_microsecond()).ok().map(Timestamp)
 }
 
 #[cfg(test)]

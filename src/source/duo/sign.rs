@@ -5,8 +5,6 @@
 //! without a line end after the last. Version 5 adds the SHA-512 of the body and of the `x-duo-` fields, both of which are
 //! empty in our requests.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::digest::{SHA512, digest};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -16,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::source::sign::{encode, hex};
 
 /// How requests are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,24 +45,10 @@ pub(super) struct Signed<'a> {
 /// Parameters in the one form that is signed and sent.
 pub(super) fn query(parameters: &[(&str, String)]) -> String {
     let mut pairs: Vec<(String, String)> =
-        parameters.iter().map(|(name, value)| (encoded(name), encoded(value))).collect();
+        parameters.iter().map(|(name, value)| (encode(name, b""), encode(value, b""))).collect();
     pairs.sort();
     let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     pairs.join("&")
-}
-
-/// Percent-encodes everything but the unreserved characters of RFC 3986.
-fn encoded(text: &str) -> String {
-    let mut to = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            to.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(to, "%{byte:02X}");
-        }
-    }
-    to
 }
 
 /// A moment as the field `Date` has it.
@@ -98,14 +83,6 @@ impl Signature {
         };
         hex(hmac::sign(&hmac::Key::new(algorithm, secret_key.as_bytes()), text.as_bytes()).as_ref())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut to = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(to, "{byte:02x}");
-    }
-    to
 }
 
 #[cfg(test)]

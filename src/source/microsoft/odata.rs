@@ -136,8 +136,8 @@ impl Odata {
             Some(id) => RecordId::of(&[kind, tenant, feed, id.as_bytes(), ids.time.as_bytes()]),
             None => RecordId::of(&[kind, tenant, feed, &bytes]),
         };
-        let time = ids.time.parse::<jiff::Timestamp>().ok().and_then(|time| u64::try_from(time.as_microsecond()).ok());
-        Pulled { id, remember: Some(time.map_or_else(|| self.api.way.now(), Timestamp)), bytes }
+        let time = Timestamp::said(&ids.time);
+        Pulled { id, remember: Some(time.unwrap_or_else(|| self.api.way.now())), bytes }
     }
 
     fn open(&mut self, window: Window) -> Result<Open, Trouble> {

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::sign::{AccessKey, ToSign, encode, sign};
+use super::sign::{AccessKey, ToSign, sign};
 use super::words::{self, Advice, Missing, Names};
 use super::xml::ListPage;
 use crate::net::http::header::HeaderName;
@@ -14,6 +14,7 @@ use crate::net::http::{Answer, Url};
 use crate::secret::Secret;
 use crate::source::SourceError;
 use crate::source::pull::{Reply, Trouble, Way};
+use crate::source::sign::encode;
 
 /// 1,000 objects with names of 1,024 bytes, each byte escaped, fit.
 const LONGEST_LIST: usize = 8 << 20;

@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::net::http::Url;
 use crate::net::http::header::{AUTHORIZATION, HeaderName};
 use crate::secret::Secret;
+use crate::source::sign::hex;
 
 /// An access key.
 #[derive(Debug)]
@@ -93,29 +94,10 @@ fn moment(now: Timestamp) -> String {
     text.chars().take(19).filter(|c| !matches!(c, '-' | ':')).chain(['Z']).collect()
 }
 
-/// Percent-encodes all but what RFC 3986 leaves unreserved, and `keep`.
-pub(super) fn encode(text: &str, keep: &[u8]) -> String {
-    let mut to = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || keep.contains(&byte) {
-            to.push(char::from(byte));
-        } else {
-            let _ = write!(to, "%{byte:02X}");
-        }
-    }
-    to
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut to, byte| {
-        let _ = write!(to, "{byte:02x}");
-        to
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::sign::encode;
 
     /// The signature of a GET at the time, and with the key, of the vendor's examples.
     fn signature(url: &str, fields: &[(HeaderName, String)]) -> String {

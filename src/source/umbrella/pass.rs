@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use super::settings::Reach;
 use crate::clock::Timestamp;
-use crate::source::pull::{Position, RecordId};
+use crate::source::pull::{Position, RecordId, before};
 use crate::source::s3::{Listed, Written};
 
 /// Before it, everything is done.
@@ -52,14 +52,14 @@ impl Item {
 
     /// As it is listed; `None` for what stands for a folder.
     pub(super) fn listed(bucket: &str, listed: &Listed, now: Timestamp) -> Option<Self> {
-        let modified = moment(&listed.last_modified).unwrap_or(now);
+        let modified = Timestamp::said(&listed.last_modified).unwrap_or(now);
         let item = || Self::new(bucket, &listed.key, &listed.tag, listed.size, modified);
         (!listed.key.ends_with('/')).then(item)
     }
 
     /// As a notification tells of it.
     pub(super) fn written(written: &Written, now: Timestamp) -> Option<Self> {
-        let modified = moment(&written.time).unwrap_or(now);
+        let modified = Timestamp::said(&written.time).unwrap_or(now);
         let item = || Self::new(&written.bucket, &written.key, &written.tag, written.size, modified);
         (!written.key.ends_with('/')).then(item)
     }
@@ -149,15 +149,6 @@ impl Pass {
         let mark = |name: &str, time| (name.to_owned(), Position::time_value(time));
         (vec![mark(FLOOR, floor), mark(SWEPT, self.began)], Some(floor))
     }
-}
-
-fn before(time: Timestamp, by: std::time::Duration) -> Timestamp {
-    Timestamp(time.0.saturating_sub(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
-}
-
-fn moment(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_microsecond()).ok().map(Timestamp)
 }
 
 /// The folder of an object below `root`: what stands before its day, or before its name where there is no day.

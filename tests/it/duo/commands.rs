@@ -1,9 +1,9 @@
 //! `source test` and `check`.
 
 use crate::microsoft::settings;
-use crate::peers::appliance::{faketime, program, program_at};
+use crate::peers::appliance::{program, program_at};
 use crate::peers::duo::{Duo, HOST, INTEGRATION_KEY, SECRET_KEY};
-use crate::peers::program::text;
+use crate::peers::program::{have, text};
 
 /// Runs a command with the settings of a source; whether it succeeded, and what it said.
 fn command(double: &Duo, arguments: &[&str], clock: Option<&str>) -> (bool, String) {
@@ -37,7 +37,7 @@ fn a_test_asks_each_log_once_and_says_what_is_missing() {
 
 #[test]
 fn a_test_finds_a_clock_that_is_wrong() {
-    if faketime().is_none() {
+    if !have("faketime") {
         return;
     }
     let double = Duo::start();

@@ -16,6 +16,7 @@ use sapphire_edge::control::Answer;
 use sapphire_edge::status::{Component, Count, Line, Snapshot};
 
 use super::PATIENCE;
+use super::program::have;
 pub use super::until;
 
 /// The program under test: what `SAPPHIRE_EDGE` names (`tests/run` names the release build), or else Cargo's own build.
@@ -29,8 +30,11 @@ pub fn faketime() -> Option<PathBuf> {
     folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
 }
 
-/// The program where the wall clock, and no other, is wrong by this much ("-1h"); `None` where faketime is not installed.
+/// The program where the wall clock, and no other, is wrong by this much ("-1h"); `None` where faketime may be missing.
 pub fn program_at(by: &str) -> Option<Command> {
+    if !have("faketime") {
+        return None;
+    }
     let mut command = program();
     command.env("LD_PRELOAD", faketime()?).env("FAKETIME", by).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     Some(command)

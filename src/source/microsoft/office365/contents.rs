@@ -128,7 +128,7 @@ impl Contents {
     fn take(&mut self, fetched: Fetched, position: &Position) -> Result<Page, Trouble> {
         let Fetched { item, tries, body, permit } = fetched;
         let (id, late) = (self.id(&item), format!("{LATE}{}", item.content_id));
-        let created = moment(&item.content_created).unwrap_or_else(|| self.tenant.api.way.now());
+        let created = Timestamp::said(&item.content_created).unwrap_or_else(|| self.tenant.api.way.now());
         // Pages shift while they are listed: a content may be in two of them.
         if position.has_seen(id) && position.mark(&late).is_none() {
             return Ok(Page { permit, ..Page::default() });
@@ -324,13 +324,8 @@ impl Tenant {
     }
 }
 
-fn moment(text: &str) -> Option<Timestamp> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_microsecond()).ok().map(Timestamp)
-}
-
 fn is_expired(item: &Item, now: Timestamp) -> bool {
-    item.content_expiration.as_deref().and_then(moment).is_some_and(|at| at < now)
+    item.content_expiration.as_deref().and_then(Timestamp::said).is_some_and(|at| at < now)
 }
 
 /// What names a record.

@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::source::sign::hex;
 
 /// The last bytes of a staged file.
 const MAGIC: &[u8; 8] = b"SESTAGE1";
@@ -78,12 +79,6 @@ impl Facts {
 
 fn first_half(bytes: &[u8]) -> Key {
     digest(&SHA256, bytes).as_ref().first_chunk().copied().unwrap_or_default()
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The number in a file's name.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::time::Instant;
 
-use super::file::{Facts, Staged, hex};
+use super::file::{Facts, Staged};
 use super::{Found, Staging, blocking, sync_folder};
+use crate::source::sign::hex;
 
 /// Bytes that are collected before they are written: large enough that the hop to a blocking thread does not count.
 const CHUNK: usize = 256 << 10;

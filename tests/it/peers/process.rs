@@ -1,6 +1,8 @@
 //! What the kernel says of a process.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What an appliance may use at most while it takes in a backlog (requirements of the box), in MiB.
@@ -29,9 +31,16 @@ impl Process {
     }
 
     fn status(self, key: &str) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+        number(format!("/proc/{}/status", self.0).as_ref(), key).unwrap() << 10
+    }
+
+    /// How often each of its threads that live has slept and woken.
+    pub fn wakings(self) -> BTreeMap<PathBuf, u64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).unwrap();
+        // One that has just ended has no status any more.
+        let count =
+            |thread: PathBuf| Some((thread.clone(), number(&thread.join("status"), "voluntary_ctxt_switches:")?));
+        threads.filter_map(|thread| count(thread.unwrap().path())).collect()
     }
 
     /// CPU time that it used so far, all threads together.
@@ -43,4 +52,16 @@ impl Process {
         // USER_HZ is 100 on every architecture that we build for.
         Duration::from_millis(ticks * 10)
     }
+}
+
+/// CPU time that the thread which asks used so far (the scheduler's statistics, Documentation/scheduler/sched-stats.rst).
+pub fn thread_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+fn number(path: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    Some(line.trim().trim_end_matches(" kB").parse().unwrap())
 }

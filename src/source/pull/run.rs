@@ -145,6 +145,8 @@ struct Run<F> {
     pace: Pace,
     bench: Bench,
     origin: Origin,
+    /// Kept, because a batch is about as large as the one before.
+    builder: BatchBuilder,
     flight: Flight,
 }
 
@@ -153,7 +155,8 @@ impl<F: Feed> Run<F> {
         let mut origin = Origin::new(Transport::Https, None);
         origin.name = Some(feed.name().into());
         let flight = Flight::new(bench.status.clone());
-        Self { feed, pace, bench, origin, flight }
+        let builder = BatchBuilder::new(bench.id.clone(), feed.kind(), BatchLimits::default());
+        Self { feed, pace, bench, origin, builder, flight }
     }
 
     /// Pulls until the queue closes.
@@ -217,22 +220,21 @@ impl<F: Feed> Run<F> {
         for hole in &page.holes {
             self.submit(notice(&bench, self.feed.name(), hole), 0).await?;
         }
-        let mut builder = BatchBuilder::new(bench.id.clone(), self.feed.kind(), BatchLimits::default());
         let (mut bytes, received, mut full) = (0, bench.clock.now(), false);
         for record in &page.records {
             if record.remember.is_some() && position.has_seen(record.id) {
                 continue;
             }
             // Only now, so that there is a last batch, which takes the marks.
-            if full && let Some(batch) = builder.seal() {
+            if full && let Some(batch) = self.builder.seal() {
                 let batch = batch.with_checkpoint(self.checkpoint(position.take_own()));
                 self.submit(batch, std::mem::take(&mut bytes)).await?;
             }
             let id = record.id.to_string();
             let cut_from = page.cut.get(&record.id).copied();
             bench.status.counters().add(Count::CutEvents, cut_from.is_some().into());
-            full =
-                builder.push(&Record { received, origin: &self.origin, id: Some(&id), cut_from, bytes: &record.bytes });
+            let record_of = Record { received, origin: &self.origin, id: Some(&id), cut_from, bytes: &record.bytes };
+            full = self.builder.push(&record_of);
             bytes += record.bytes.len() as u64;
             if let Some(time) = record.remember {
                 position.see(record.id, time);
@@ -248,7 +250,7 @@ impl<F: Feed> Run<F> {
         if let Some(before) = page.forget {
             position.forget(before);
         }
-        if let Some(batch) = builder.seal() {
+        if let Some(batch) = self.builder.seal() {
             let mut changes = position.take_own();
             changes.extend(position.take_pending());
             self.submit(batch.with_checkpoint(self.checkpoint(changes)), bytes).await?;

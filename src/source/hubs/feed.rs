@@ -8,7 +8,6 @@
 //! is text that only the service understands. Numbers that are left out are a hole and are counted as dropped.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::amqp::{Event, From, PartitionFacts, Reader, Receipt};
+use super::amqp::{Event, From, PartitionFacts};
 use super::envelope::{self, Records};
 use super::fault::Fault;
 use super::identity::Identity;
@@ -24,7 +23,8 @@ use super::lost;
 use super::settings::{Config, Start};
 use crate::clock::Clock;
 use crate::event::{Batch, BatchBuilder, BatchLimits, Checkpoint, Kind, Origin, Record};
-use crate::queue::{Closed, Intake, Ticket};
+use crate::queue::Closed;
+use crate::source::pull::{Later, Store};
 use crate::status::{Count, DropReason, Handle};
 use crate::wire::azure::Place;
 
@@ -38,12 +38,11 @@ const USUAL_EVENT: usize = 64 << 10;
 const POSITION: &[u8] = b"position";
 
 /// What all partitions of a hub share.
-#[derive(Debug)]
 pub(super) struct Account {
     pub(super) config: Config,
     pub(super) namespace: String,
     pub(super) hub: String,
-    pub(super) intake: Intake,
+    pub(super) store: Arc<dyn Store>,
     pub(super) status: Handle,
     pub(super) clock: Clock,
 }
@@ -72,7 +71,26 @@ pub(super) struct Feed {
     pub(super) progress: Arc<Progress>,
 }
 
-type Settling = (Pin<Box<dyn Future<Output = Result<(), Closed>> + Send + Sync>>, u64);
+/// A batch that the queue took, and how many events it holds.
+type Settling = (Later<'static, Result<(), Closed>>, u64);
+
+/// A link that a partition's events come by.
+pub(super) trait Inflow: Send {
+    /// Lets this many more events come. A link that has ended says why when the next event is asked for.
+    fn allow(&mut self, events: u32) -> impl Future<Output = ()> + Send;
+
+    /// The next event; `None` for one that is no AMQP message.
+    ///
+    /// # Errors
+    /// When the link has ended.
+    ///
+    /// # Cancel safety
+    /// Safe: no event is lost.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Event>, Fault>> + Send;
+
+    /// Accepts what came so far; as [`Inflow::allow`] where the link has ended.
+    fn accept(&mut self) -> impl Future<Output = ()> + Send;
+}
 
 /// How far a feed is, for the one who watches it.
 #[derive(Debug, Default)]
@@ -167,15 +185,14 @@ impl Feed {
         if self.is_loaded {
             return Ok(());
         }
-        let (intake, source, name) = (self.account.intake.clone(), self.account.config.id.clone(), self.name.clone());
-        let read = tokio::task::spawn_blocking(move || intake.checkpoint(&source, &name)).await;
+        let read = self.account.store.checkpoint(self.account.config.id.clone(), self.name.clone()).await;
         let failed = |error: std::io::Error| {
             Fault::Secret(
                 format!("the queue's checkpoint cannot be read: {error}"),
                 "if it stays, restart the box".into(),
             )
         };
-        let found = read.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(failed)?;
+        let found = read.map_err(failed)?;
         let position = found.get(POSITION).and_then(|value| serde_json::from_slice(value).ok());
         self.moved(position);
         self.is_loaded = true;
@@ -204,16 +221,16 @@ impl Feed {
             self.count_lost(count);
         }
         self.account.status.counters().add(Count::ReceivedEvents, 1);
-        let ticket = self.account.intake.submit(batch).await.map_err(|Closed| Fault::Closed)?;
-        self.wait_for(ticket, 1);
+        let settled = self.account.store.submit(batch).await.map_err(|Closed| Fault::Closed)?;
+        self.settling.push_back((settled, 1));
         self.moved(position);
         Ok(())
     }
 
     fn count_lost(&self, events: u64) {
-        let Account { status, intake, config, .. } = &*self.account;
+        let Account { status, store, config, .. } = &*self.account;
         status.counters().drop_events(DropReason::Expired, events);
-        intake.drop_events(&config.id, DropReason::Expired, events);
+        store.drop_events(&config.id, DropReason::Expired, events);
     }
 
     fn checkpoint(&self, position: Option<&Position>) -> Checkpoint {
@@ -224,7 +241,7 @@ impl Feed {
     /// Reads until the link ends or it is told to stop; then hands over what it has. Gives itself back with what ended it.
     pub(super) async fn run(
         mut self,
-        mut reader: Reader,
+        mut reader: impl Inflow,
         from: Origin,
         created: i64,
         stop: CancellationToken,
@@ -239,12 +256,11 @@ impl Feed {
 
     async fn read(
         &mut self,
-        reader: &mut Reader,
+        reader: &mut impl Inflow,
         from: &Origin,
         created: i64,
         stop: &CancellationToken,
     ) -> Result<(), Fault> {
-        let mut receipts: Vec<Receipt> = Vec::new();
         let mut left = self.credit();
         let mut given = left;
         reader.allow(left).await;
@@ -254,14 +270,13 @@ impl Feed {
             tokio::select! {
                 event = reader.next(), if may_read => {
                     left = left.saturating_sub(1);
-                    if let Some(event) = event? {
-                        receipts.push(event.receipt.clone());
-                        if self.take(&event, from, created)? {
-                            self.flush(stop).await.map_err(|Closed| Fault::Closed)?;
-                        }
+                    if let Some(event) = event?
+                        && self.take(&event, from, created)?
+                    {
+                        self.flush(stop).await.map_err(|Closed| Fault::Closed)?;
                     }
                     if left <= given / 2 {
-                        reader.accept(std::mem::take(&mut receipts)).await;
+                        reader.accept().await;
                         (left, given) = (self.credit(), self.credit());
                         reader.allow(left).await;
                     }
@@ -269,7 +284,7 @@ impl Feed {
                 settled = settled(self.settling.front_mut()), if !self.settling.is_empty() => self.settled(settled)?,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && may_read => {
                     self.flush(stop).await.map_err(|Closed| Fault::Closed)?;
-                    reader.accept(std::mem::take(&mut receipts)).await;
+                    reader.accept().await;
                 }
                 () = stop.cancelled() => return Ok(()),
             }
@@ -344,22 +359,18 @@ impl Feed {
         let batch = batch.with_checkpoint(self.checkpoint(self.position.as_ref()));
         let events = u64::from(batch.count());
         self.progress.is_held.store(true, Ordering::Relaxed);
-        let ticket = submit(&self.account.intake, batch, stop).await;
+        let settled = submit(&*self.account.store, batch, stop).await;
         self.progress.is_held.store(false, Ordering::Relaxed);
-        match ticket? {
-            Some(ticket) => {
+        match settled? {
+            Some(settled) => {
                 let counters = self.account.status.counters();
                 counters.add(Count::ReceivedEvents, events);
                 counters.add(Count::ReceivedBytes, bytes);
-                self.wait_for(ticket, events);
+                self.settling.push_back((settled, events));
             }
             None => self.forget(),
         }
         Ok(())
-    }
-
-    fn wait_for(&mut self, ticket: Ticket, events: u64) {
-        self.settling.push_back((Box::pin(ticket.settled()), events));
     }
 
     fn settled(&mut self, settled: Result<(), Closed>) -> Result<(), Fault> {
@@ -389,11 +400,15 @@ pub(super) struct Ended {
 }
 
 /// Hands a batch over; `None` if it was told to stop before there was room.
-async fn submit(intake: &Intake, batch: Batch, stop: &CancellationToken) -> Result<Option<Ticket>, Closed> {
+async fn submit(
+    store: &dyn Store,
+    batch: Batch,
+    stop: &CancellationToken,
+) -> Result<Option<Later<'static, Result<(), Closed>>>, Closed> {
     // Room that is there is used, also while stopping.
     tokio::select! {
         biased;
-        ticket = intake.submit(batch) => ticket.map(Some),
+        settled = store.submit(batch) => settled.map(Some),
         () = stop.cancelled() => Ok(None),
     }
 }

@@ -26,6 +26,8 @@ mod probe;
 mod sas;
 mod settings;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub(super) use probe::test;
@@ -63,7 +65,7 @@ pub(super) async fn run(config: Config, context: Context) -> Result<(), SourceEr
             config: config.clone(),
             namespace: namespace.clone(),
             hub: name,
-            intake: context.intake.clone(),
+            store: Arc::new(context.intake.clone()),
             status: context.status.clone(),
             clock: context.clock.clone(),
         };

@@ -20,6 +20,8 @@ mod budget;
 mod flight;
 mod health;
 mod lines;
+#[cfg(test)]
+pub(in crate::source) mod model;
 mod page;
 mod position;
 mod run;
@@ -40,7 +42,7 @@ pub(in crate::source) use position::Position;
 pub(in crate::source) use run::{Bench, Feed, Feeds, Pace};
 pub(in crate::source) use settings::{Route, check_route, route_files, within};
 pub(in crate::source) use split::{Listed, elements, listed};
-pub(in crate::source) use store::Store;
+pub(in crate::source) use store::{Later, Store};
 pub(in crate::source) use trouble::{Trouble, Wait};
 pub(in crate::source) use way::{Reply, Way};
 pub(in crate::source) use window::{Plan, Window, before};

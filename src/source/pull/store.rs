@@ -6,9 +6,10 @@ use std::pin::Pin;
 
 use crate::event::{Batch, SourceId};
 use crate::queue::{Closed, Intake};
+use crate::status::DropReason;
 
 /// A future behind a trait object.
-pub(in crate::source) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(in crate::source) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + Sync + 'a>>;
 
 /// What the loop needs of a queue.
 pub(in crate::source) trait Store: Send + Sync {
@@ -17,6 +18,9 @@ pub(in crate::source) trait Store: Send + Sync {
 
     /// The newest durable checkpoint of a feed.
     fn checkpoint(&self, source: SourceId, feed: String) -> Later<'_, io::Result<BTreeMap<Vec<u8>, Vec<u8>>>>;
+
+    /// Counts events that can never be had.
+    fn drop_events(&self, source: &SourceId, reason: DropReason, events: u64);
 }
 
 impl Store for Intake {
@@ -34,5 +38,9 @@ impl Store for Intake {
             let read = tokio::task::spawn_blocking(move || Self::checkpoint(&intake, &source, &feed)).await;
             read.unwrap_or_else(|error| Err(io::Error::other(error)))
         })
+    }
+
+    fn drop_events(&self, source: &SourceId, reason: DropReason, events: u64) {
+        Self::drop_events(self, source, reason, events);
     }
 }

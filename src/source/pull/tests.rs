@@ -2,7 +2,6 @@
 //! moments and forgets what was not settled, time that runs by itself. Every record must arrive, none under two ids.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,84 +11,16 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 
-use super::store::Later;
+use super::model::ModelStore;
 use super::*;
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Batch, SourceId};
+use crate::event::SourceId;
 use crate::net::tls::ClientConfig;
 use crate::quantity::Span;
-use crate::queue::Closed;
 use crate::status::{Board, Component};
 
 const START: u64 = 1_700_000_000_000_000;
 const SECOND: u64 = 1_000_000;
-
-/// A queue that keeps batches in order and makes them durable after a while; a cut takes what is not durable.
-#[derive(Default)]
-struct Model {
-    durable: Vec<Batch>,
-    waiting: Vec<(Batch, tokio::sync::oneshot::Sender<()>)>,
-}
-
-#[derive(Clone, Default)]
-struct ModelStore(Arc<Mutex<Model>>);
-
-impl ModelStore {
-    fn sync(&self) {
-        let mut model = self.0.lock().unwrap();
-        for (batch, settled) in std::mem::take(&mut model.waiting) {
-            model.durable.push(batch);
-            let _ = settled.send(());
-        }
-    }
-
-    /// The power goes: of what waits, a random first part was written.
-    fn cut(&self, dice: &mut StdRng) {
-        let mut model = self.0.lock().unwrap();
-        let written = dice.random_range(0..=model.waiting.len());
-        for (at, (batch, _)) in std::mem::take(&mut model.waiting).into_iter().enumerate() {
-            if at < written {
-                model.durable.push(batch);
-            }
-        }
-    }
-
-    /// Text and id of every durable record.
-    fn records(&self) -> Vec<(String, String)> {
-        let model = self.0.lock().unwrap();
-        let mut all = Vec::new();
-        for batch in &model.durable {
-            let mut records = batch.records();
-            while let Some(record) = records.next() {
-                all.push((String::from_utf8(record.bytes.to_vec()).unwrap(), record.id.unwrap().to_owned()));
-            }
-        }
-        all
-    }
-}
-
-impl Store for ModelStore {
-    fn submit(&self, batch: Batch) -> Later<'_, Result<Later<'static, Result<(), Closed>>, Closed>> {
-        let (settle, settled) = tokio::sync::oneshot::channel();
-        self.0.lock().unwrap().waiting.push((batch, settle));
-        let ticket: Later<'static, Result<(), Closed>> = Box::pin(async move { settled.await.map_err(|_| Closed) });
-        Box::pin(async move { Ok(ticket) })
-    }
-
-    fn checkpoint(&self, _: SourceId, feed: String) -> Later<'_, io::Result<BTreeMap<Vec<u8>, Vec<u8>>>> {
-        let mut kept = BTreeMap::new();
-        for checkpoint in self.0.lock().unwrap().durable.iter().filter_map(Batch::checkpoint) {
-            assert_eq!(checkpoint.feed, feed);
-            for (key, value) in checkpoint.changes.clone() {
-                match value {
-                    Some(value) => kept.insert(key, value),
-                    None => kept.remove(&key),
-                };
-            }
-        }
-        Box::pin(async move { Ok(kept) })
-    }
-}
 
 /// A record at the vendor: when it happened, from when on it is listed.
 #[derive(Clone, Debug)]
@@ -232,7 +163,7 @@ async fn history(seed: u64, overlap: u64) -> usize {
             micros.fetch_add(dice.random_range(0..1_500) * SECOND, Ordering::Relaxed);
         }
     }
-    let records = store.records();
+    let records = records(&store);
     let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (text, id) in &records {
         ids.entry(text).or_default().insert(id);
@@ -243,6 +174,15 @@ async fn history(seed: u64, overlap: u64) -> usize {
     assert!(ids.values().all(|ids| ids.len() == 1), "seed {seed}: under two ids");
     assert_eq!(records.len(), found.len(), "seed {seed}: ids that were seen are kept with their records");
     expected.len() - found.len()
+}
+
+/// Text and id of every durable record.
+fn records(store: &ModelStore) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    store.each(|_, record| {
+        all.push((String::from_utf8(record.bytes.to_vec()).unwrap(), record.id.unwrap().to_owned()));
+    });
+    all
 }
 
 /// `PULL_HISTORIES` says how many, `PULL_SEED` where they begin.
@@ -334,7 +274,7 @@ async fn feeds_come_and_go_and_come_again_where_they_were() {
         } } => unreachable!(),
     };
     ended.unwrap();
-    let texts: Vec<String> = store.records().into_iter().map(|(text, _)| text).collect();
+    let texts: Vec<String> = records(&store).into_iter().map(|(text, _)| text).collect();
     assert_eq!(texts, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
     assert_eq!(bench.status.health(), crate::status::Health::Healthy, "nothing of those that went is left");
 }
@@ -378,7 +318,7 @@ async fn a_stream_is_told_in_order_what_is_settled_while_it_waits() {
     let pace = Pace { poll: Duration::from_secs(60), backoff: (Duration::from_secs(1), Duration::from_secs(10)) };
     feeds.start(Stream { sent: 0, settled: Vec::new(), told: Arc::clone(&told) }, pace, bench.clone());
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(store.0.lock().unwrap().waiting.len(), 2, "what was seen is not sent again");
+    assert_eq!(store.waiting(), 2, "what was seen is not sent again");
     assert!(told.lock().unwrap().is_empty(), "nothing is settled yet, not even what holds nothing new");
     store.sync();
     tokio::time::sleep(Duration::from_secs(5)).await;

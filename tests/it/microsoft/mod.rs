@@ -40,18 +40,20 @@ pub fn events(edge: &Appliance) -> Vec<Value> {
     all.filter(|event| event["sapphire"]["kind"] == "pulled").collect()
 }
 
-/// Waits until the file holds these messages, each under one id, and nothing else.
+/// Waits until the file holds these messages, for as long as more come; each under one id, and nothing else.
 pub fn arrived(edge: &Appliance, expected: &BTreeSet<String>) -> Vec<Value> {
-    let mut missing = Vec::new();
-    let is_all = try_until(|| {
+    let missing = || {
         let found: BTreeSet<String> =
             events(edge).iter().map(|event| event["message"].as_str().unwrap().to_owned()).collect();
         let more: Vec<_> = found.difference(expected).collect();
         assert!(more.is_empty(), "never sent: {more:?}");
-        missing = expected.difference(&found).cloned().collect();
-        missing.is_empty().then_some(())
-    });
-    assert!(is_all.is_some(), "missing: {missing:#?}");
+        expected.difference(&found).cloned().collect::<Vec<_>>()
+    };
+    let mut before = missing();
+    while !before.is_empty() {
+        let fewer = try_until(|| Some(missing()).filter(|missing| missing.len() < before.len()));
+        before = fewer.unwrap_or_else(|| panic!("missing: {before:#?}"));
+    }
     let events = events(edge);
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in &events {

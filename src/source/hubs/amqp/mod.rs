@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use self::ask::Asker;
 use self::refusal::{link, refused, stopped, within};
 use super::fault::{Doing, Fault};
+use super::feed::Inflow;
 use super::login::Token;
 use super::socket::Bytes;
 
@@ -96,6 +97,8 @@ pub(super) struct Attach<'a> {
 /// A reader of one partition.
 pub(super) struct Reader {
     receiver: Receiver,
+    /// What came and was not accepted; as many as were allowed at most.
+    receipts: Vec<DeliveryInfo>,
     /// Dropping it ends the link.
     _session: SessionHandle<()>,
 }
@@ -109,8 +112,6 @@ pub(super) struct Event {
     pub(super) key: Option<String>,
     /// The bytes of all data sections; `None` for a body of another kind.
     pub(super) body: Option<Vec<u8>>,
-    /// What accepts it.
-    pub(super) receipt: DeliveryInfo,
 }
 
 impl Wire {
@@ -243,7 +244,7 @@ impl Wire {
             ReceiverAttachError::SessionStopped(reason) => stopped(&reason),
             other => Fault::Broken(other.to_string()),
         })?;
-        Ok(Reader { receiver, _session: session })
+        Ok(Reader { receiver, receipts: Vec::new(), _session: session })
     }
 
     /// Waits until the connection ends by itself.
@@ -273,27 +274,20 @@ impl fmt::Debug for Wire {
     }
 }
 
-impl Reader {
-    /// Lets this many more events come. A link that has ended says why when the next event is asked for.
-    pub(super) async fn allow(&mut self, events: u32) {
+impl Inflow for Reader {
+    async fn allow(&mut self, events: u32) {
         let _ = self.receiver.set_credit(events).await;
     }
 
-    /// The next event; `None` for one that is no AMQP message, which is accepted.
-    ///
-    /// # Errors
-    /// When the link has ended.
-    ///
-    /// # Cancel safety
-    /// Safe: no event is lost.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>, Fault> {
+    async fn next(&mut self) -> Result<Option<Event>, Fault> {
         match self.receiver.recv::<Body<Value>>().await {
             Ok(delivery) => {
                 let (receipt, message) = delivery.into_parts();
-                Ok(Some(event(receipt, message)))
+                self.receipts.push(receipt);
+                Ok(Some(event(message)))
             }
             Err(RecvError::MessageDecode(error)) => {
-                self.accept(vec![error.info]).await;
+                self.receipts.push(error.info);
                 Ok(None)
             }
             Err(RecvError::LinkStateError(error)) => Err(link(Doing::Read, &error)),
@@ -301,17 +295,15 @@ impl Reader {
         }
     }
 
-    /// Accepts events; as [`Reader::allow`] where the link has ended.
-    pub(super) async fn accept(&mut self, receipts: Vec<DeliveryInfo>) {
+    async fn accept(&mut self) {
+        let receipts = std::mem::take(&mut self.receipts);
         if !receipts.is_empty() {
             let _ = self.receiver.accept_all(receipts).await;
         }
     }
 }
 
-pub(super) use fe2o3_amqp::link::delivery::DeliveryInfo as Receipt;
-
-fn event(receipt: DeliveryInfo, message: Message<Body<Value>>) -> Event {
+fn event(message: Message<Body<Value>>) -> Event {
     let annotations = message.message_annotations.as_ref();
     let body = match message.body {
         Body::Data(data) => {
@@ -335,7 +327,6 @@ fn event(receipt: DeliveryInfo, message: Message<Body<Value>>) -> Event {
         enqueued: number(annotation(annotations, "x-opt-enqueued-time")).unwrap_or(0),
         key: annotation(annotations, "x-opt-partition-key").and_then(text),
         body,
-        receipt,
     }
 }
 

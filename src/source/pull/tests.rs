@@ -84,7 +84,8 @@ impl Feed for Vendor {
 
 fn plan(overlap: u64) -> Plan {
     Plan {
-        backfill: Duration::from_secs(3_600),
+        // Beyond the whole history: a box that never got so far as to keep a position begins anew.
+        backfill: Duration::from_secs(10_800),
         retention: Duration::from_secs(86_400),
         span: Duration::from_secs(600),
         overlap: Duration::from_secs(overlap),

@@ -16,6 +16,7 @@ mod fdstore;
 pub mod http;
 mod inherited;
 mod listen;
+pub mod mqtt;
 mod proxy;
 mod seldom;
 mod serve;

@@ -1,7 +1,7 @@
 //! The way out through an HTTP proxy: CONNECT (RFC 9110 section 9.3.6), with basic authentication (RFC 7617).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -58,14 +58,18 @@ impl Proxy {
 
     pub(super) async fn password(&self) -> Result<Zeroizing<String>, DialError> {
         let Some(path) = &self.password_file else { return Ok(Zeroizing::default()) };
-        let failed = |source| DialError::ProxyPassword { path: path.clone(), source };
-        let file = tokio::fs::File::open(path).await.map_err(failed)?;
-        let mut text = Zeroizing::new(String::new());
-        file.take(MAX_PASSWORD).read_to_string(&mut text).await.map_err(failed)?;
-        let end = text.trim_end_matches(['\r', '\n']).len();
-        text.truncate(end);
-        Ok(text)
+        read_password(path).await.map_err(|source| DialError::ProxyPassword { path: path.clone(), source })
     }
+}
+
+/// A password from its file; line feeds at its end are not part of it.
+pub(super) async fn read_password(path: &Path) -> io::Result<Zeroizing<String>> {
+    let file = tokio::fs::File::open(path).await?;
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_PASSWORD).read_to_string(&mut text).await?;
+    let end = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(end);
+    Ok(text)
 }
 
 /// Reads up to and with the empty line, not a byte further: what follows belongs to the target.

@@ -108,6 +108,7 @@ impl Part for output::Config {
     const KINDS: &'static [Kind<Self>] = &[
         kind!("lumberjack", output::LumberjackConfig, output::Config::Lumberjack, "../output/lumberjack/sample.toml"),
         kind!("syslog", output::SyslogConfig, output::Config::Syslog, "../output/syslog/sample.toml"),
+        kind!("mqtt", output::MqttConfig, output::Config::Mqtt, "../output/mqtt/sample.toml"),
         kind!("file", output::FileConfig, output::Config::File, "../output/file.toml"),
     ];
 

@@ -13,12 +13,14 @@ mod feed;
 mod file;
 mod json;
 mod lumberjack;
+mod mqtt;
 mod reach;
 mod syslog;
 
 pub use encode::{Encoded, Encoder, Readings};
 pub use file::Config as FileConfig;
 pub use lumberjack::{Config as LumberjackConfig, Mode};
+pub use mqtt::{Config as MqttConfig, Payload as MqttPayload};
 pub use reach::Transport;
 pub use syslog::{Config as SyslogConfig, Format as SyslogFormat};
 
@@ -59,6 +61,8 @@ pub enum Config {
     Lumberjack(lumberjack::Config),
     /// Syslog to a collector: not acknowledged.
     Syslog(syslog::Config),
+    /// MQTT 5 to a broker, acknowledged.
+    Mqtt(mqtt::Config),
     /// NDJSON in a file.
     File(file::Config),
 }
@@ -70,6 +74,7 @@ impl Config {
         match self {
             Self::Lumberjack(config) => &config.id,
             Self::Syslog(config) => &config.id,
+            Self::Mqtt(config) => &config.id,
             Self::File(config) => &config.id,
         }
     }
@@ -80,6 +85,7 @@ impl Config {
         match self {
             Self::Lumberjack(config) => config.may_skip,
             Self::Syslog(config) => config.may_skip,
+            Self::Mqtt(config) => config.may_skip,
             Self::File(config) => config.may_skip,
         }
     }
@@ -87,7 +93,7 @@ impl Config {
     /// Whether its far end acknowledges in its protocol; only then may a delivery spare the queue a write.
     #[must_use]
     pub fn acknowledges(&self) -> bool {
-        matches!(self, Self::Lumberjack(_))
+        matches!(self, Self::Lumberjack(_) | Self::Mqtt(_))
     }
 
     /// What contradicts itself or is out of range: the key inside the table, and what is wrong and what to write instead.
@@ -96,6 +102,7 @@ impl Config {
         match self {
             Self::Lumberjack(config) => config.validate(),
             Self::Syslog(config) => config.validate(),
+            Self::Mqtt(config) => config.validate(),
             Self::File(config) => config.validate(),
         }
     }
@@ -106,6 +113,7 @@ impl Config {
         match self {
             Self::Lumberjack(config) => config.open_files(),
             Self::Syslog(config) => config.open_files(),
+            Self::Mqtt(config) => config.open_files(),
             Self::File(config) => config.open_files(),
         }
     }
@@ -146,6 +154,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), OutputError> {
     let result = match config {
         Config::Lumberjack(config) => lumberjack::run(&config, context).await,
         Config::Syslog(config) => syslog::run(&config, context).await,
+        Config::Mqtt(config) => mqtt::run(&config, context).await,
         Config::File(config) => file::run(config, context).await,
     };
     match &result {

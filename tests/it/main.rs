@@ -54,6 +54,8 @@ mod lumberjack_source;
 mod machine;
 /// What is pulled from Microsoft's clouds.
 mod microsoft;
+/// The MQTT output.
+mod mqtt_output;
 /// Drops and gaps become events.
 mod notices;
 /// Far ends.

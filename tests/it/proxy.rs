@@ -15,7 +15,7 @@ use crate::peers::service::{Manner, Service};
 use crate::peers::{free_address, until};
 
 /// A running tinyproxy that wants user `edge` and password `open sesame`; `None` if that is to be skipped.
-fn tinyproxy(folder: &std::path::Path, gateway: SocketAddr) -> Option<(Running, SocketAddr)> {
+pub fn tinyproxy(folder: &std::path::Path, gateway: SocketAddr) -> Option<(Running, SocketAddr)> {
     if !have("/usr/bin/tinyproxy") {
         return None;
     }

@@ -108,6 +108,12 @@ impl Output {
         assert!(is_so, "{} is {} and not {value}", count.as_str(), self.count(count));
     }
 
+    /// Waits until a counter has at least this value.
+    pub async fn counted_at_least(&self, count: Count, value: u64) {
+        let is_so = until(|| self.count(count) >= value).await;
+        assert!(is_so, "{} is {} and not {value} or more", count.as_str(), self.count(count));
+    }
+
     pub async fn stop(self) {
         self.stop.cancel();
         soon(self.task).await.unwrap().unwrap();

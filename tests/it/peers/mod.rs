@@ -34,6 +34,8 @@ pub mod https;
 pub mod lumberjack;
 /// Microsoft's clouds.
 pub mod microsoft;
+/// Mosquitto, broker and subscriber.
+pub mod mosquitto;
 /// What the kernel says of a process.
 pub mod process;
 /// Other people's programs: where they are, and running them.

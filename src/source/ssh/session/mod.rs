@@ -4,6 +4,7 @@
 //! stop of the source. It ends the session by cutting the stream below it (`guard`), and returns when it has ended.
 
 mod command;
+mod frames;
 mod guard;
 mod handler;
 mod inbox;

@@ -87,6 +87,12 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
+    /// A handle as we made it; one of another form was never open.
+    pub(super) fn handle(&mut self) -> Option<u32> {
+        let handle = self.text()?;
+        Some(handle.try_into().map_or(0, u32::from_be_bytes))
+    }
+
     /// The size in attributes, where they hold one; the other attributes are passed over.
     pub(super) fn size(&mut self) -> Option<Option<u64>> {
         let flags = self.number()?;

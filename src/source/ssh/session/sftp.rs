@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::command;
+use super::frames::{Frame, Frames, Piece};
 use super::inbox::{Inbox, words_of};
 use super::packet::{Code, Fields, LARGEST, Packet, kind, open, status};
 use super::scp::Reply;
@@ -27,8 +28,7 @@ const NAMES: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Sftp {
     inbox: Inbox,
-    /// The start of a packet.
-    input: Vec<u8>,
+    frames: Frames,
     has_begun: bool,
     handles: BTreeMap<u32, Open>,
     next: u32,
@@ -56,7 +56,7 @@ impl Sftp {
         let seconds = inbox.shared.clock.now().micros() / 1_000_000;
         Self {
             inbox,
-            input: Vec::new(),
+            frames: Frames::default(),
             has_begun: false,
             handles: BTreeMap::new(),
             next: 0,
@@ -69,21 +69,19 @@ impl Sftp {
     /// Takes what came: the answers to all packets that are complete.
     pub(super) async fn feed(&mut self, bytes: &[u8]) -> Reply {
         let mut reply = Reply::default();
-        self.input.extend_from_slice(bytes);
-        let input = std::mem::take(&mut self.input);
-        let mut rest = input.as_slice();
-        while let Some((length, after)) = rest.split_first_chunk::<4>() {
-            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-            if length == 0 || length > LARGEST {
-                return self.malformed("a packet is empty or too large");
-            }
-            let Some((packet, after)) = after.split_at_checked(length) else { break };
-            if self.packet(packet, &mut reply.bytes).await.is_none() {
+        let (mut frames, mut rest) = (std::mem::take(&mut self.frames), bytes);
+        loop {
+            let understood = match frames.next(&mut rest) {
+                Ok(None) => break,
+                Ok(Some(Frame::Packet(packet))) => self.packet(packet, &mut reply.bytes).await,
+                Ok(Some(Frame::Write(piece))) => self.write(piece, &mut reply.bytes).await,
+                Err(words) => return self.malformed(words),
+            };
+            if understood.is_none() {
                 return self.malformed("a packet does not decode");
             }
-            rest = after;
         }
-        self.input = rest.to_vec();
+        self.frames = frames;
         reply
     }
 
@@ -134,16 +132,15 @@ impl Sftp {
     async fn answer(&mut self, kind: u8, id: u32, fields: &mut Fields<'_>) -> Option<Answer> {
         Some(match kind {
             kind::OPEN => self.open(id, fields).await?,
-            kind::WRITE => self.write(fields).await?,
-            kind::CLOSE => self.close(fields.number_of_handle()?).await,
+            kind::CLOSE => self.close(fields.handle()?).await,
             kind::FSETSTAT => self.set_size(fields).await?,
-            kind::FSTAT => self.size_of(id, fields.number_of_handle()?),
+            kind::FSTAT => self.size_of(id, fields.handle()?),
             kind::STAT | kind::LSTAT => self.look(id, fields.text()?),
             kind::SETSTAT => self.set_closed(fields)?,
             kind::REALPATH => self.real(id, fields.text()?),
             kind::MKDIR => self.make_folder(fields.text()?),
             kind::OPENDIR => self.open_folder(id, fields.text()?),
-            kind::READDIR => self.list(id, fields.number_of_handle()?),
+            kind::READDIR => self.list(id, fields.handle()?),
             kind::RENAME => self.rename(fields.text()?, fields.text()?).await,
             kind::EXTENDED => self.extended(id, fields).await?,
             kind::READ | kind::REMOVE | kind::RMDIR => no(Code::PermissionDenied, "files can only be sent to this box"),
@@ -182,23 +179,26 @@ impl Sftp {
         Ok(Packet::new(kind::HANDLE).number(id).text(&self.next.to_be_bytes()))
     }
 
-    async fn write(&mut self, fields: &mut Fields<'_>) -> Option<Answer> {
-        let (handle, offset, data) = (fields.number_of_handle()?, fields.long()?, fields.text()?);
-        let Some(Open::File { upload, refused, path }) = self.handles.get_mut(&handle) else {
-            return Some(no(Code::Failure, "no such file is open"));
+    /// Takes a piece of what a write brings, and answers the last; `None` where the client has not begun.
+    async fn write(&mut self, piece: Piece<'_>, to: &mut Vec<u8>) -> Option<()> {
+        let taken = if self.has_begun { self.take(piece).await } else { return None };
+        if piece.is_last {
+            let (code, words) = taken.map_or_else(|words| (Code::Failure, words), |()| (Code::Ok, String::new()));
+            status(piece.id, code, &words, to);
+        }
+        Some(())
+    }
+
+    /// After an error the file takes nothing more, so that its words are those of the last piece too.
+    async fn take(&mut self, piece: Piece<'_>) -> Result<(), String> {
+        let Some(Open::File { upload, refused, path }) = self.handles.get_mut(&piece.handle) else {
+            return Err("no such file is open".to_owned());
         };
-        let result = match upload {
-            Some(upload) => upload.write_at(offset, data).await,
-            None => return Some(no(Code::Failure, refused.as_deref().unwrap_or_default())),
-        };
-        Some(match result {
-            Ok(()) => no(Code::Ok, ""),
-            Err(error) => {
-                let words = self.inbox.refused(path, &words_of(error));
-                (*upload, *refused) = (None, Some(words.clone()));
-                no(Code::Failure, &words)
-            }
-        })
+        let Some(open) = upload else { return Err(refused.clone().unwrap_or_default()) };
+        let Err(error) = open.write_at(piece.offset, piece.bytes).await else { return Ok(()) };
+        let words = self.inbox.refused(path, &words_of(error));
+        (*upload, *refused) = (None, Some(words.clone()));
+        Err(words)
     }
 
     async fn close(&mut self, handle: u32) -> Answer {
@@ -226,7 +226,7 @@ impl Sftp {
     }
 
     async fn set_size(&mut self, fields: &mut Fields<'_>) -> Option<Answer> {
-        let (handle, size) = (fields.number_of_handle()?, fields.size()?);
+        let (handle, size) = (fields.handle()?, fields.size()?);
         Some(match (self.handles.get_mut(&handle), size) {
             // Modes and times are of no use here, and a client that cannot set them would say that it failed.
             (_, None) => no(Code::Ok, ""),
@@ -366,7 +366,7 @@ impl Sftp {
     async fn extended(&mut self, id: u32, fields: &mut Fields<'_>) -> Option<Answer> {
         Some(match fields.text()? {
             b"posix-rename@openssh.com" => self.rename(fields.text()?, fields.text()?).await,
-            b"fsync@openssh.com" => match self.handles.get_mut(&fields.number_of_handle()?) {
+            b"fsync@openssh.com" => match self.handles.get_mut(&fields.handle()?) {
                 Some(Open::File { upload: Some(upload), .. }) => match upload.sync().await {
                     Ok(()) => no(Code::Ok, ""),
                     Err(error) => no(Code::Failure, &words_of(error)),
@@ -387,13 +387,5 @@ impl Sftp {
 impl Drop for Sftp {
     fn drop(&mut self) {
         self.give_up("the connection ended; the device sends it again");
-    }
-}
-
-impl Fields<'_> {
-    /// A handle as we made it; one of another form was never open.
-    fn number_of_handle(&mut self) -> Option<u32> {
-        let handle = self.text()?;
-        Some(handle.try_into().map_or(0, u32::from_be_bytes))
     }
 }

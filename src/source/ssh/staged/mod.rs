@@ -11,6 +11,7 @@ mod book;
 mod file;
 mod read;
 mod split;
+mod store;
 mod upload;
 
 pub(super) use file::{Facts, Staged};

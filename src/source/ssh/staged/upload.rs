@@ -1,21 +1,24 @@
-//! A file on its way from a device: written beside the queue as it comes, hashed on the way.
+//! A file on its way from a device: collected, and written beside the queue by a blocking thread while more of it comes.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use super::file::{Facts, Staged};
+use super::store::Store;
 use super::{Found, Staging, blocking, sync_folder};
-use crate::source::sign::hex;
 
-/// Bytes that are collected before they are written: large enough that the hop to a blocking thread does not count.
+/// Bytes that are collected before they are written: large enough that the hop to a blocking thread does not count. There are
+/// two such buffers: one is filled while the other is written.
 const CHUNK: usize = 256 << 10;
+/// A buffer that holds this much grows to its full size at once.
+const LARGE: usize = CHUNK / 4;
 /// Room is set aside in such steps where the device does not say how much it will send.
 const STEP: u64 = 16 << 20;
 
@@ -35,28 +38,24 @@ pub(in crate::source::ssh) enum UploadError {
 pub(in crate::source::ssh) struct Upload {
     staging: Arc<Staging>,
     path: PathBuf,
-    /// `None` only while a blocking thread has it.
-    inner: Option<Inner>,
+    place: Place,
+    /// What is collected, and where it goes.
+    buffer: Vec<u8>,
+    at: u64,
+    size: u64,
     reserved: u64,
     max_file: u64,
     is_staged: bool,
 }
 
-struct Inner {
-    file: File,
-    buffer: Vec<u8>,
-    /// Where the buffer goes.
-    at: u64,
-    /// The end of what was written.
-    size: u64,
-    /// Of all bytes before `at`, unless they did not come in order.
-    hash: Option<Context>,
-}
-
-impl std::fmt::Debug for Inner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inner({} of {})", self.at, self.size)
-    }
+/// Where the file is.
+#[derive(Debug)]
+enum Place {
+    Here(Box<Store>),
+    /// A blocking thread works on it.
+    Away(JoinHandle<(Box<Store>, io::Result<()>)>),
+    /// That came to nothing.
+    Lost,
 }
 
 impl Upload {
@@ -80,52 +79,62 @@ impl Upload {
         let mut upload = Self {
             staging: Arc::clone(staging),
             path: path.clone(),
-            inner: None,
+            place: Place::Lost,
+            buffer: Vec::new(),
+            at: 0,
+            size: 0,
             reserved,
             max_file,
             is_staged: false,
         };
         let open = move || OpenOptions::new().read(true).write(true).create_new(true).mode(0o640).open(path);
-        let file = blocking(open).await??;
-        let hash = Some(Context::new(&SHA256));
-        upload.inner = Some(Inner { file, buffer: Vec::new(), at: 0, size: 0, hash });
+        upload.place = Place::Here(Box::new(Store::new(blocking(open).await??)));
         Ok(upload)
     }
 
     /// Bytes so far.
     pub(in crate::source::ssh) fn size(&self) -> u64 {
-        self.inner.as_ref().map_or(0, Inner::end)
+        self.size
     }
 
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// As [`Upload::begin`]; the file cannot be finished then.
+    /// As [`Upload::begin`], also for bytes before; the file cannot be finished then.
     pub(in crate::source::ssh) async fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
-        let at = self.inner.as_ref().map_or(0, |inner| inner.at + inner.buffer.len() as u64);
-        self.write_at(at, bytes).await
+        self.write_at(self.at + self.buffer.len() as u64, bytes).await
     }
 
     /// Takes bytes for a place. Those that come in order are hashed on the way; others make the file be read once more.
     ///
     /// # Errors
-    /// As [`Upload::begin`].
+    /// As [`Upload::write`].
     pub(in crate::source::ssh) async fn write_at(&mut self, at: u64, bytes: &[u8]) -> Result<(), UploadError> {
         let end = at.checked_add(bytes.len() as u64).filter(|end| *end <= self.max_file);
         let end = end.ok_or(UploadError::TooLarge(self.max_file))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.reserve(end)?;
-        let inner = self.inner.as_ref().ok_or_else(broken)?;
-        if at != inner.at + inner.buffer.len() as u64 {
-            self.run(move |inner| inner.seek(at)).await?;
+        if at != self.at + self.buffer.len() as u64 {
+            self.flush().await?;
+            self.at = at;
         }
-        let inner = self.inner.as_mut().ok_or_else(broken)?;
-        if inner.buffer.capacity() == 0 {
-            inner.buffer.reserve_exact(CHUNK.min(bytes.len().max(4 << 10)));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(CHUNK - self.buffer.len()));
+            let needed = self.buffer.len() + now.len();
+            if needed > self.buffer.capacity() {
+                let wanted = if needed > LARGE { CHUNK } else { needed.next_power_of_two() };
+                self.buffer.reserve_exact(wanted - self.buffer.len());
+            }
+            self.buffer.extend_from_slice(now);
+            rest = later;
+            if self.buffer.len() == CHUNK {
+                self.flush().await?;
+            }
         }
-        inner.buffer.extend_from_slice(bytes);
-        if inner.buffer.len() >= CHUNK {
-            self.run(Inner::flush).await?;
-        }
+        self.size = self.size.max(end);
         Ok(())
     }
 
@@ -134,14 +143,18 @@ impl Upload {
     /// # Errors
     /// As [`Upload::begin`].
     pub(in crate::source::ssh) async fn set_size(&mut self, size: u64) -> Result<(), UploadError> {
-        if size == self.size() {
+        if size == self.size {
             return Ok(());
         }
         if size > self.max_file {
             return Err(UploadError::TooLarge(self.max_file));
         }
         self.reserve(size)?;
-        self.run(move |inner| inner.set_size(size)).await
+        self.flush().await?;
+        let store = self.store().await?;
+        self.hand_over(store, move |store| store.set_size(size));
+        self.size = size;
+        Ok(())
     }
 
     /// Makes what came so far durable, without taking custody of it.
@@ -149,7 +162,11 @@ impl Upload {
     /// # Errors
     /// When the disk does not take it.
     pub(in crate::source::ssh) async fn sync(&mut self) -> Result<(), UploadError> {
-        self.run(|inner| inner.flush().and_then(|()| inner.file.sync_data())).await
+        self.flush().await?;
+        let store = self.store().await?;
+        self.hand_over(store, |store| store.sync());
+        self.place = Place::Here(self.store().await?);
+        Ok(())
     }
 
     /// Takes custody: when this returns, the file and its name are durable, or it is known already. `facts` lack size and hash.
@@ -165,10 +182,11 @@ impl Upload {
         facts: Facts,
         rest: Duration,
     ) -> Result<(Found, u64), UploadError> {
-        let mut inner = self.inner.take().ok_or_else(broken)?;
-        let (inner, sha256) = blocking(move || inner.finish().map(|hash| (inner, hash))).await??;
-        let facts = Facts { size: inner.size, sha256, ..facts };
-        let size = facts.size;
+        self.flush().await?;
+        let mut store = self.store().await?;
+        let (store, sha256) = blocking(move || store.sha256().map(|hash| (store, hash))).await??;
+        let size = self.size;
+        let facts = Facts { size, sha256, ..facts };
         let staging = Arc::clone(&self.staging);
         if staging.is_known(&facts) {
             return Ok((Found::Repeat, size));
@@ -176,8 +194,7 @@ impl Upload {
         let (from, to, own) = (self.path.clone(), self.path.with_extension("staged"), facts);
         let folder = self.staging.folder.clone();
         let stored = blocking(move || -> io::Result<Staged> {
-            inner.file.write_all_at(&own.trailer()?, own.size)?;
-            inner.file.sync_all()?;
+            store.close(&own.trailer()?, own.size)?;
             std::fs::rename(&from, &to)?;
             sync_folder(&folder)?;
             Ok(Staged { path: to, facts: own })
@@ -200,23 +217,42 @@ impl Upload {
         Ok(())
     }
 
-    async fn run(
-        &mut self,
-        work: impl FnOnce(&mut Inner) -> io::Result<()> + Send + 'static,
-    ) -> Result<(), UploadError> {
-        let mut inner = self.inner.take().ok_or_else(broken)?;
-        let (inner, result) = blocking(move || {
-            let result = work(&mut inner);
-            (inner, result)
-        })
-        .await?;
-        self.inner = Some(inner);
-        Ok(result?)
+    /// The file, once all that was handed over is written. It is lost with the first error.
+    ///
+    /// # Cancel safety
+    /// Safe: it stays where it is.
+    async fn store(&mut self) -> io::Result<Box<Store>> {
+        if let Place::Away(working) = &mut self.place {
+            let (store, result) = working.await.map_err(io::Error::other).inspect_err(|_| self.place = Place::Lost)?;
+            self.place = Place::Lost;
+            result?;
+            return Ok(store);
+        }
+        match std::mem::replace(&mut self.place, Place::Lost) {
+            Place::Here(store) => Ok(store),
+            _ => Err(io::Error::other("an earlier write failed")),
+        }
     }
-}
 
-fn broken() -> io::Error {
-    io::Error::other("an earlier write failed")
+    /// Hands what was collected to a blocking thread.
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut store = self.store().await?;
+        let bytes = std::mem::replace(&mut self.buffer, std::mem::take(&mut store.spare));
+        let at = self.at;
+        self.at += bytes.len() as u64;
+        self.hand_over(store, move |store| store.write(at, bytes));
+        Ok(())
+    }
+
+    fn hand_over(&mut self, mut store: Box<Store>, work: impl FnOnce(&mut Store) -> io::Result<()> + Send + 'static) {
+        self.place = Place::Away(spawn_blocking(move || {
+            let result = work(&mut store);
+            (store, result)
+        }));
+    }
 }
 
 impl Drop for Upload {
@@ -226,62 +262,6 @@ impl Drop for Upload {
             // What stays is removed at the next start.
             let _ = std::fs::remove_file(&self.path);
             let _ = std::fs::remove_file(self.path.with_extension("staged"));
-        }
-    }
-}
-
-impl Inner {
-    fn end(&self) -> u64 {
-        self.size.max(self.at + self.buffer.len() as u64)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        self.file.write_all_at(&self.buffer, self.at)?;
-        // Bytes that go over others make their hash wrong.
-        if self.at < self.size {
-            self.hash = None;
-        }
-        if let Some(hash) = &mut self.hash {
-            hash.update(&self.buffer);
-        }
-        self.at += self.buffer.len() as u64;
-        self.size = self.size.max(self.at);
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn seek(&mut self, at: u64) -> io::Result<()> {
-        self.flush()?;
-        self.hash = None;
-        self.at = at;
-        Ok(())
-    }
-
-    fn set_size(&mut self, size: u64) -> io::Result<()> {
-        self.flush()?;
-        self.file.set_len(size)?;
-        self.hash = None;
-        self.size = size;
-        Ok(())
-    }
-
-    /// Writes what is left; the hash of all.
-    fn finish(&mut self) -> io::Result<String> {
-        self.flush()?;
-        if let Some(hash) = self.hash.take() {
-            return Ok(hex(hash.finish().as_ref()));
-        }
-        let (mut hash, mut at, mut buffer) = (Context::new(&SHA256), 0, vec![0; CHUNK]);
-        loop {
-            let count = self.file.read_at(&mut buffer, at)?;
-            if count == 0 {
-                return Ok(hex(hash.finish().as_ref()));
-            }
-            hash.update(buffer.get(..count).unwrap_or_default());
-            at += count as u64;
         }
     }
 }

@@ -197,7 +197,7 @@ mod tests {
         write[3] += 2;
         assert!(frames(&[&write, b"x"]).is_err(), "less data than the packet holds");
         for bad in
-            [&[0, 0, 0, 0, 6][..], &[0, 4, 0, 1, 16], &[0, 0, 0, 9, 6], &[0, 0, 0, 30, 6, 0, 0, 0, 1, 0, 0, 1, 0]]
+            [&[0, 0, 0, 0, 6][..], &[0, 4, 0, 1, 16], &[0, 0, 0, 8, 6], &[0, 0, 0, 30, 6, 0, 0, 0, 1, 0, 0, 1, 0]]
         {
             assert!(frames(&[bad]).is_err(), "{bad:?}");
         }

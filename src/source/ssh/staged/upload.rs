@@ -268,35 +268,79 @@ impl Drop for Upload {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::digest::{SHA256, digest};
+
     use super::*;
     use crate::clock::Clock;
     use crate::event::OutputId;
     use crate::queue::{self, OutputRule, Queue};
+    use crate::source::sign::hex;
     use crate::status::{Board, Component};
+
+    fn staging(folder: &std::path::Path) -> (Queue, Arc<Staging>) {
+        let rule = OutputRule { id: OutputId::from("out"), may_skip: false, acknowledges: true };
+        let status = Board::new(Clock::System).handle(Component::Queue, "queue");
+        let queue = Queue::open(&folder.join("queue"), &queue::Config::default(), &[rule], status).unwrap();
+        let staging = Staging::open(folder.join("staged"), &"ces".into(), queue.intake()).unwrap();
+        (queue, Arc::new(staging))
+    }
+
+    fn facts(path: String) -> Facts {
+        let (device, peer) = ("esa1".into(), "192.0.2.5:40000".parse().unwrap());
+        Facts { device, path, peer, received: 5, size: 0, sha256: String::new() }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_the_order_and_size_of_its_pieces_the_file_is_what_was_sent_and_so_is_its_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_queue, staging) = staging(folder.path());
+        // So much that the disk is told to begin.
+        let data: Vec<u8> = (0..5 * CHUNK as u32 + 5).flat_map(u32::to_le_bytes).collect();
+        let (middle, end) = (CHUNK + 7, data.len() as u64);
+        let write = async |upload: &mut Upload, from: usize, to: usize, size: usize| {
+            for (piece, at) in data[from..to].chunks(size).zip((from as u64..).step_by(size)) {
+                upload.write_at(at, piece).await.unwrap();
+            }
+        };
+        for (size, is_in_order) in
+            [1_000, 32 << 10, CHUNK, 3 * CHUNK].into_iter().flat_map(|size| [(size, true), (size, false)])
+        {
+            let mut upload = Upload::begin(&staging, None, 1 << 30).await.unwrap();
+            if is_in_order {
+                write(&mut upload, 0, middle, size).await;
+                upload.sync().await.unwrap();
+                write(&mut upload, middle, data.len(), size).await;
+            } else {
+                upload.write(b"written over").await.unwrap();
+                upload.write_at(u64::MAX, b"x").await.unwrap_err();
+                upload.write_at(1 << 20, b"").await.unwrap();
+                assert_eq!(upload.size(), 12);
+                write(&mut upload, middle, data.len(), size).await;
+                write(&mut upload, 0, middle, size).await;
+                upload.set_size(end - 1).await.unwrap();
+                upload.set_size(end).await.unwrap();
+                upload.write_at(end - 1, &data[data.len() - 1..]).await.unwrap();
+            }
+            let path = upload.path.with_extension("staged");
+            let found = upload.finish(facts(format!("/in/{size} {is_in_order}")), Duration::ZERO).await.unwrap();
+            assert_eq!(found, (Found::New, end));
+            let staged = Staged::open(&path).unwrap().unwrap();
+            assert_eq!(staged.facts.sha256, hex(digest(&SHA256, &data).as_ref()), "{size} {is_in_order}");
+            assert!(std::fs::read(&path).unwrap().starts_with(&data), "{size} {is_in_order}");
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_file_whose_way_into_custody_was_cut_short_is_taken_when_it_comes_again() {
         let folder = tempfile::tempdir().unwrap();
-        let rule = OutputRule { id: OutputId::from("out"), may_skip: false, acknowledges: true };
-        let status = Board::new(Clock::System).handle(Component::Queue, "queue");
-        let queue = Queue::open(&folder.path().join("queue"), &queue::Config::default(), &[rule], status).unwrap();
-        let staging = Staging::open(folder.path().join("staged"), &"ces".into(), queue.intake()).unwrap();
-        let staging = Arc::new(staging);
+        let (_queue, staging) = staging(folder.path());
         let (mut cut, mut number) = (0, 0_u32);
         while cut < 40 && number < 4_000 {
             number += 1;
             let finish = async || {
-                let facts = Facts {
-                    device: "esa1".into(),
-                    path: format!("/in/{number}"),
-                    peer: "192.0.2.5:40000".parse().unwrap(),
-                    received: 5,
-                    size: 0,
-                    sha256: String::new(),
-                };
                 let mut upload = Upload::begin(&staging, Some(3), 1 << 20).await.unwrap();
                 upload.write(b"a\nb").await.unwrap();
-                upload.finish(facts, Duration::ZERO).await.unwrap().0
+                upload.finish(facts(format!("/in/{number}")), Duration::ZERO).await.unwrap().0
             };
             let patience = Duration::from_micros(u64::from(number % 40) * 50);
             if tokio::time::timeout(patience, finish()).await.is_err() {

@@ -128,7 +128,10 @@ mod tests {
     use super::*;
 
     /// All that comes of bytes that come in these pieces: packets, and writes with their data together.
-    fn frames(pieces: &[&[u8]]) -> Result<Vec<(u8, u32, u64, Vec<u8>)>, &'static str> {
+    /// Type, id, offset and data of each.
+    type Seen = Vec<(u8, u32, u64, Vec<u8>)>;
+
+    fn frames(pieces: &[&[u8]]) -> Result<Seen, &'static str> {
         let (mut frames, mut found, mut data) = (Frames::default(), Vec::new(), Vec::new());
         for piece in pieces {
             let mut rest = *piece;

@@ -1,6 +1,7 @@
-//! Sizes and durations as people write them in the settings: `"64MiB"`, `"30s"`.
+//! Sizes and durations as people write them in the settings, `"64MiB"`, `"30s"`, and numbers as they read them, `1.5 MiB`.
 //!
-//! Floor 0. A bare number is refused, so that no reader has to guess its unit.
+//! Floor 0. A bare number is refused, so that no reader has to guess its unit. The commands and the page show numbers by the
+//! same functions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -166,6 +167,56 @@ macro_rules! as_text {
 as_text!(Size, "a size in quotes with its unit, such as \"64MiB\"", "^[0-9]+ ?(B|KiB|MiB|GiB|TiB)$");
 as_text!(Span, "a duration in quotes with its unit, such as \"30s\"", "^[0-9]+ ?(us|ms|s|m|h|d)$");
 
+/// A number with its thousands apart: `1,234,567`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes as people read them: `1.5 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let mut text = format!("{bytes} B");
+    for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)] {
+        let tenths = (u128::from(bytes) * 10) >> shift;
+        if tenths >= 10 {
+            text = format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+    }
+    text
+}
+
+/// An age in one unit: `5 min`.
+#[must_use]
+pub fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A time in two units: `1 h 2 min`.
+#[must_use]
+pub fn uptime(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +243,23 @@ mod tests {
             error,
             "\"30\" is not a duration; write a whole number and a unit, such as \"30s\" (us, ms, s, m, h, d)"
         );
+    }
+
+    #[test]
+    fn what_people_read_is_short() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+        for (bytes, text) in
+            [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (33 << 20, "33.0 MiB"), (u64::MAX, "16777215.9 TiB")]
+        {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [(0, "0 s"), (61, "1 min"), (7_300, "2 h"), (200_000, "2 d")] {
+            assert_eq!(age(seconds), text);
+        }
+        for (seconds, text) in [(59, "59 s"), (61, "1 min 1 s"), (3_725, "1 h 2 min"), (90_000, "1 d 1 h")] {
+            assert_eq!(uptime(seconds), text);
+        }
     }
 }

@@ -9,12 +9,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::queue::{code, print};
-use super::table::{Align, table, thousands};
+use super::table::{Align, table};
 use super::{Where, small_runtime};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::{Answer, Client, Request};
 use crate::event::SourceId;
+use crate::quantity::thousands;
 use crate::queue::{Balance, Inspection, Totals};
 
 #[derive(Args, Debug)]

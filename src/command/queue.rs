@@ -13,13 +13,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setegid, seteuid, setgroups};
 use serde::Serialize;
 
-use super::table::thousands;
 use super::{SETTINGS, survey};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::{ApplianceId, Batch, BatchNumber};
 use crate::output::{Encoder, Readings};
+use crate::quantity::{size, thousands};
 use crate::queue::{self, Finding, Inspection, Report, Wanted};
 
 #[derive(Debug, Subcommand)]
@@ -145,7 +145,7 @@ fn checked(report: &Report) -> String {
     let Report { segments, batches, events, more, .. } = report;
     let mut text = format!(
         "{segments} segments of {} with {} batches and {} events were read\n",
-        survey::size(report.bytes),
+        size(report.bytes),
         thousands(*batches),
         thousands(*events)
     );

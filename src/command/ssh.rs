@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::Settings;
-use super::table::{Align, table, thousands};
+use super::table::{Align, table};
 use crate::app;
 use crate::config::Config;
+use crate::quantity::thousands;
 use crate::source;
 
 pub(super) fn ssh(settings: &Settings) -> anyhow::Result<ExitCode> {

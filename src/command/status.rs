@@ -9,9 +9,10 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::{Instant, sleep};
 
-use super::table::{Align, table, thousands};
+use super::table::{Align, table};
 use super::{Where, small_runtime};
 use crate::control::{Answer, Client, Request};
+use crate::quantity::{thousands, uptime};
 use crate::status::{Component, Count, Gauge, Health, Line, Snapshot};
 
 /// How long rates are measured.
@@ -100,16 +101,6 @@ fn row(line: &Line, before: Option<(&Snapshot, Duration)>) -> Vec<String> {
     });
     let words = [line.component.as_str().to_owned(), line.id.clone(), line.health.word().to_owned()];
     words.into_iter().chain([received, delivered, queued, dropped, rate.unwrap_or_default()]).collect()
-}
-
-fn uptime(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
 }
 
 #[cfg(test)]

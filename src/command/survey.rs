@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::ledger;
-use super::table::{Align, table, thousands};
+use super::table::{Align, table};
+use crate::quantity::{age, size, thousands};
 use crate::queue::Inspection;
 
 /// The inspection as people read it.
@@ -111,42 +112,4 @@ fn checkpoints(seen: &Inspection) -> String {
     let rows =
         feeds.map(|feed| vec![feed.source.to_string(), feed.feed.clone(), thousands(feed.keys), size(feed.bytes)]);
     table(&header, &rows.collect::<Vec<_>>())
-}
-
-/// Bytes as people read them: `1.5 MiB`.
-pub(super) fn size(bytes: u64) -> String {
-    let mut text = format!("{bytes} B");
-    for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)] {
-        let tenths = (u128::from(bytes) * 10) >> shift;
-        if tenths >= 10 {
-            text = format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        }
-    }
-    text
-}
-
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_ages_are_short() {
-        for (bytes, text) in
-            [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (33 << 20, "33.0 MiB"), (u64::MAX, "16777215.9 TiB")]
-        {
-            assert_eq!(size(bytes), text);
-        }
-        for (seconds, text) in [(0, "0 s"), (61, "1 min"), (7_300, "2 h"), (200_000, "2 d")] {
-            assert_eq!(age(seconds), text);
-        }
-    }
 }

@@ -37,19 +37,6 @@ pub(super) fn table(header: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// A number with its thousands apart: `1,234,567`.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,12 +46,5 @@ mod tests {
         let rows = [vec!["a".into(), String::new(), "1".into()], vec!["bcd".into(), String::new(), "1,000".into()]];
         let text = table(&[("id", Align::Left), ("nothing", Align::Left), ("n", Align::Right)], &rows);
         assert_eq!(text, "id       n\na        1\nbcd  1,000\n");
-    }
-
-    #[test]
-    fn thousands_are_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(thousands(number), text);
-        }
     }
 }

@@ -37,6 +37,12 @@ impl Timestamp {
         u64::try_from(zoned.or_else(plain)?.as_microsecond()).ok().map(Self)
     }
 
+    /// The moment so much later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
+    }
+
     /// Time since `earlier`; zero when the clock went backwards in between.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -12,6 +12,7 @@ mod dial;
 mod dial_error;
 #[cfg(test)]
 mod dial_tests;
+mod doorman;
 mod fdstore;
 pub mod http;
 mod inherited;
@@ -30,6 +31,7 @@ pub use allow::Allow;
 pub use backoff::Backoff;
 pub use dial::{Dialer, Endpoint};
 pub use dial_error::DialError;
+pub use doorman::Doorman;
 pub use listen::{Listen, SocketName};
 pub use proxy::Proxy;
 pub use seldom::Seldom;

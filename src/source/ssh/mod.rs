@@ -16,7 +16,6 @@
 //! [`Kind::Line`]: crate::event::Kind::Line
 
 mod devices;
-mod doorman;
 mod keys;
 mod session;
 mod settings;
@@ -44,10 +43,9 @@ use super::watch::Watch;
 use super::{Context, SourceError};
 use crate::clock::Clock;
 use crate::event::{SourceId, Teller};
-use crate::net::{self, Listen, Seldom, SocketName};
+use crate::net::{self, Doorman, Listen, Seldom, SocketName};
 use crate::status::Handle;
 use devices::{Devices, asked};
-use doorman::Doorman;
 use keys::algorithms::Age;
 use keys::host;
 use session::Listener;

@@ -49,7 +49,7 @@ impl Door {
     /// Refuses a key or password, after a wait that grows with the failures of its address.
     async fn reject(&self) -> Auth {
         self.meter.refused.store(true, Ordering::Relaxed);
-        tokio::time::sleep(self.shared.doorman.delay(self.peer.ip())).await;
+        tokio::time::sleep(self.shared.doorman.delay(&self.peer.ip())).await;
         Auth::reject()
     }
 
@@ -180,7 +180,7 @@ impl Handler for Door {
 
     async fn auth_succeeded(&mut self, _session: &mut Session) -> Result<(), Self::Error> {
         self.meter.logged_in.store(true, Ordering::Relaxed);
-        self.shared.doorman.succeeded(self.peer.ip());
+        self.shared.doorman.succeeded(&self.peer.ip());
         let device = self.account.as_ref().map(|account| account.device.name.as_str());
         tracing::info!(device, peer = %self.peer, "logged in");
         Ok(())

@@ -52,7 +52,7 @@ pub(super) struct Listener {
 pub(super) async fn serve(stream: Stream, listener: Listener, stop: CancellationToken) {
     let Listener { shared, config, age } = listener;
     let peer = stream.peer();
-    if shared.doorman.refuses(peer.ip()) {
+    if shared.doorman.refuses(&peer.ip()) {
         shared.status.counters().add(Count::RefusedConnections, 1);
         return;
     }
@@ -175,7 +175,7 @@ impl Keeper {
     /// A login did not come about.
     fn failed(&self) {
         let (shared, peer) = (&self.shared, self.peer);
-        if shared.doorman.failed(peer.ip()) {
+        if shared.doorman.failed(&peer.ip()) {
             let message = format!(
                 "{} connections from {} failed to log in: it is refused for {}",
                 shared.config.ban_after,

@@ -4,8 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::changes;
 use super::hearth::{Tap, Window};
 use crate::control::{self, Answer, Handler};
 use crate::event::{ApplianceId, Batch, BatchNumber};
@@ -28,9 +29,10 @@ pub(super) struct Look {
 #[derive(Debug)]
 pub(super) struct Answers {
     pub(super) board: Board,
-    pub(super) name: Arc<str>,
+    pub(super) name: watch::Receiver<Arc<str>>,
     pub(super) look: Arc<OnceLock<Look>>,
     pub(super) updates: update::Door,
+    pub(super) settings: changes::Door,
 }
 
 impl Handler for Answers {
@@ -54,6 +56,10 @@ impl Handler for Answers {
         };
         // The client that asked may be gone already; nobody else wants to know.
         let _ = to.send(refused).await;
+    }
+
+    async fn settings(&self, wish: control::Settings) -> Answer {
+        self.settings.ask(wish).await
     }
 
     async fn update(&self, wish: control::Update, to: mpsc::Sender<Answer>) {
@@ -101,7 +107,8 @@ impl Answers {
 
     /// The events of a batch as the outputs would send them.
     fn encode(&self, appliance: ApplianceId, readings: &Readings, number: BatchNumber, batch: &Batch) -> Vec<Answer> {
-        let mut encoder = Encoder::new(appliance, &self.name, number, batch, &readings.get(batch.source()));
+        let name = Arc::clone(&self.name.borrow());
+        let mut encoder = Encoder::new(appliance, &name, number, batch, &readings.get(batch.source()));
         let (mut records, mut events) = (batch.records(), Vec::new());
         let mut index = 0;
         while let Some(record) = records.next() {

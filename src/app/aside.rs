@@ -7,16 +7,20 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answers, Look};
+use super::changes;
 use super::parts;
 use super::supervise::{Factory, Key, Supervisor};
 use super::systemd::{self, Age, Pulse};
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, samples};
 use crate::control::Server;
+use crate::event::Teller;
 use crate::status::{Board, Component, Health};
 use crate::update;
 use crate::web;
@@ -34,6 +38,8 @@ pub(super) struct Aside {
 /// What the thread is told by the data path.
 pub(super) struct Orders {
     wanted: watch::Sender<Wanted>,
+    name: watch::Sender<Arc<str>>,
+    kinds: watch::Sender<web::page::Kinds>,
     look: Arc<OnceLock<Look>>,
 }
 
@@ -41,14 +47,15 @@ pub(super) struct Orders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     web: Option<web::Config>,
-    control: Control,
+    page: Option<Page>,
+    /// The control socket's path.
+    control: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Control {
-    socket: PathBuf,
-    /// The box's name in the events of a tap.
-    name: Arc<str>,
+struct Page {
+    config: web::page::Config,
+    state_dir: PathBuf,
 }
 
 /// Where the control socket has its answers from.
@@ -56,18 +63,26 @@ struct Control {
 struct Known {
     look: Arc<OnceLock<Look>>,
     updates: update::Door,
+    settings: changes::Door,
+    teller: Teller,
+    /// The box's name: whoever is being answered stays so when it changes.
+    name: watch::Receiver<Arc<str>>,
+    kinds: watch::Receiver<web::page::Kinds>,
 }
 
 impl Wanted {
     fn of(config: &Config) -> Self {
-        let control = Control { socket: config.control_socket(), name: parts::box_name(config) };
-        Self { web: config.web.clone(), control }
+        let state_dir = config.state_dir.clone();
+        let page = config.page.clone().map(|config| Page { config, state_dir });
+        Self { web: config.web.clone(), page, control: config.control_socket() }
     }
 }
 
 impl Orders {
     /// Runs what the settings say now; what did not change is not touched.
     pub(super) fn follow(&self, config: &Config) {
+        self.name.send_replace(parts::box_name(config));
+        self.kinds.send_replace(kinds(config));
         self.wanted.send_if_modified(|wanted| {
             let new = Wanted::of(config);
             let changed = *wanted != new;
@@ -89,13 +104,18 @@ impl Aside {
         config: &Config,
         board: Board,
         supervisor: Pulse,
-        updates: update::Door,
+        (updates, settings, teller): (update::Door, changes::Door, Teller),
     ) -> io::Result<(Self, Orders)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let (wanted, follow) = watch::channel(Wanted::of(config));
+        let (name, name_of) = watch::channel(parts::box_name(config));
+        let (kinds, kinds_of) = watch::channel(kinds(config));
         let look: Arc<OnceLock<Look>> = Arc::default();
-        let (queue, known) = (Arc::clone(&look), Known { look: Arc::clone(&look), updates });
+        let (queue, known) = (
+            Arc::clone(&look),
+            Known { look: Arc::clone(&look), updates, settings, teller, name: name_of, kinds: kinds_of },
+        );
         let parts: Vec<(&'static str, Age)> = vec![
             ("supervisor", Box::new(move || supervisor.age())),
             ("queue writer", Box::new(move || queue.get().map_or(Duration::ZERO, |look| look.window.age()))),
@@ -114,7 +134,7 @@ impl Aside {
             runtime.shutdown_timeout(LAST_ANSWERS);
         };
         let thread = thread::Builder::new().name("aside".to_owned()).spawn(work)?;
-        Ok((Self { thread, stop }, Orders { wanted, look }))
+        Ok((Self { thread, stop }, Orders { wanted, name, kinds, look }))
     }
 
     /// Ends it and waits for it; it takes two seconds at most.
@@ -139,8 +159,15 @@ async fn run(mut wanted: watch::Receiver<Wanted>, board: &Board, known: &Known, 
         if running.as_ref().and_then(|old| old.web.as_ref()) != new.web.as_ref() {
             components.stop(|key| *key == key_of("web"), deadline).await;
             match &new.web {
-                Some(config) => start(components, board, "web", page(board.clone(), config.clone())),
+                Some(config) => start(components, board, "web", local(board.clone(), config.clone())),
                 None => board.remove(Component::Box, "web"),
+            }
+        }
+        if running.as_ref().and_then(|old| old.page.as_ref()) != new.page.as_ref() {
+            components.stop(|key| *key == key_of("page"), deadline).await;
+            match &new.page {
+                Some(wanted) => start(components, board, "page", page(board.clone(), wanted.clone(), known.clone())),
+                None => board.remove(Component::Box, "page"),
             }
         }
         running = Some(new);
@@ -158,7 +185,7 @@ fn start(components: &mut Supervisor, board: &Board, id: &str, factory: Factory)
     components.start(key_of(id), board.handle(Component::Box, id), factory);
 }
 
-fn page(board: Board, config: web::Config) -> Factory {
+fn local(board: Board, config: web::Config) -> Factory {
     Box::new(move |stop| {
         let status = board.handle(Component::Box, "web");
         let run = web::run(config.clone(), board.clone(), status, stop, |_| {});
@@ -166,16 +193,52 @@ fn page(board: Board, config: web::Config) -> Factory {
     })
 }
 
-fn control(board: Board, config: Control, known: Known) -> Factory {
+fn page(board: Board, wanted: Page, known: Known) -> Factory {
+    Box::new(move |stop| {
+        let context = web::page::Context {
+            name: known.name.clone(),
+            state_dir: wanted.state_dir.clone(),
+            kinds: known.kinds.clone(),
+            samples: samples().map(|(list, kind, text)| web::page::Sample { list, kind, text }).collect(),
+            board: board.clone(),
+            questions: Arc::new(answers(&board, &known)),
+            status: board.handle(Component::Box, "page"),
+            clock: Clock::System,
+            teller: known.teller.clone(),
+            stop,
+        };
+        let run = web::page::run(wanted.config.clone(), context, |_| {});
+        Box::pin(async move { run.await.map_err(|error| error.to_string()) })
+    })
+}
+
+/// The types of all sources and outputs, by their ids.
+fn kinds(config: &Config) -> web::page::Kinds {
+    // Each table's type is the word that the settings file has for it.
+    fn kind(table: &impl Serialize) -> String {
+        let table = serde_json::to_value(table).unwrap_or_default();
+        table.get("type").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned()
+    }
+    let sources = config.source.iter().map(|source| (source.id().to_string(), kind(source)));
+    let outputs = config.output.iter().map(|output| (output.id().to_string(), kind(output)));
+    web::page::Kinds { sources: sources.collect(), outputs: outputs.collect() }
+}
+
+fn answers(board: &Board, known: &Known) -> Answers {
+    Answers {
+        board: board.clone(),
+        name: known.name.clone(),
+        look: Arc::clone(&known.look),
+        updates: known.updates.clone(),
+        settings: known.settings.clone(),
+    }
+}
+
+fn control(board: Board, path: PathBuf, known: Known) -> Factory {
     Box::new(move |stop| {
         let status = board.handle(Component::Box, "control");
-        let answers = Answers {
-            board: board.clone(),
-            name: Arc::clone(&config.name),
-            look: Arc::clone(&known.look),
-            updates: known.updates.clone(),
-        };
-        let path = config.socket.clone();
+        let answers = answers(&board, &known);
+        let path = path.clone();
         Box::pin(async move {
             let server = Server::bind(&path).await.map_err(|error| error.to_string())?;
             tracing::info!(socket = %path.display(), "requests are answered");

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::aside::Orders;
+use super::changes::Changes;
 use super::hearth::Hearth;
 use super::parts::{self, Parts};
 use super::shutdown::{self, Signals, Wish};
@@ -29,6 +30,7 @@ pub(super) struct Life {
     pub(super) hearth: Hearth,
     pub(super) host: Host,
     pub(super) orders: Orders,
+    pub(super) changes: Changes,
     pub(super) pulse: Pulse,
     pub(super) supervisor: Supervisor,
     /// Sources were started and have not yet all said whether they are bound.
@@ -38,10 +40,29 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(config: Config, parts: Parts, hearth: Hearth, host: Host, orders: Orders, pulse: Pulse) -> Self {
+    pub(super) fn new(
+        config: Config,
+        parts: Parts,
+        hearth: Hearth,
+        host: Host,
+        (orders, changes): (Orders, Changes),
+        pulse: Pulse,
+    ) -> Self {
         let name = parts::box_name(&config);
         let supervisor = Supervisor::default();
-        Self { config, name, parts, hearth, host, orders, pulse, supervisor, settling: true, told: String::new() }
+        Self {
+            config,
+            name,
+            parts,
+            hearth,
+            host,
+            orders,
+            changes,
+            pulse,
+            supervisor,
+            settling: true,
+            told: String::new(),
+        }
     }
 
     /// Lives until it is told to stop or the queue is lost.
@@ -57,9 +78,12 @@ impl Life {
                 },
                 () = stop.cancelled() => break None,
                 reason = self.hearth.lost() => break Some(reason),
+                ask = self.changes.next() => self.change(ask).await,
                 () = sleep(tick) => {}
             }
-            if self.look_around() {
+            let came_up = self.look_around();
+            self.judge_changes().await;
+            if came_up {
                 self.keep_settings().await;
                 if let Err(error) = code::give_back() {
                     tracing::debug!(%error, "the memory of code that is not needed any more is kept");
@@ -90,8 +114,11 @@ impl Life {
     }
 
     /// The settings work: a copy is kept for a day when the file does not.
-    async fn keep_settings(&self) {
+    pub(super) async fn keep_settings(&self) {
         let Host::Process { settings, .. } = &self.host else { return };
+        if self.changes.is_on_trial() {
+            return;
+        }
         let (file, config) = (settings.clone(), self.config.clone());
         let keep = tokio::task::spawn_blocking(move || Kept::of(&file).keep(&file, &config));
         match beating(&self.pulse, keep).await {

@@ -9,6 +9,7 @@
 
 mod answers;
 mod aside;
+mod changes;
 mod code;
 mod hearth;
 mod life;
@@ -30,9 +31,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Level};
+use crate::event::Teller;
 use crate::net::Sockets;
 use crate::status::{Board, Health};
 use crate::update;
+pub use changes::undo as take_back_unconfirmed;
 pub use parts::box_name;
 
 use aside::Aside;
@@ -53,6 +56,8 @@ pub enum Host {
     Process {
         /// The settings file, read again on SIGHUP.
         settings: PathBuf,
+        /// Who had changed the settings, if the start took them back ([`take_back_unconfirmed`]).
+        undone: Option<String>,
         /// Set if the file could not be used.
         fallback: Option<Fallback>,
         /// Called when the settings change what is logged.
@@ -212,16 +217,21 @@ impl App {
         let Self { config, host, board, sockets, signals, stop, runtime, lock } = self;
         let pulse = Pulse::new();
         let (door, desk) = update::door();
-        let aside = Aside::start(&config, board.clone(), pulse.clone(), door);
+        let (teller, told) = Teller::new();
+        if let Host::Process { undone: Some(by), .. } = &host {
+            teller.tell(changes::undone_notice(by));
+        }
+        let (settings, changes) = changes::door();
+        let aside = Aside::start(&config, board.clone(), pulse.clone(), (door, settings, teller.clone()));
         let (aside, orders) = aside.map_err(AppError::Threads)?;
         let ended = runtime.block_on(async {
             let hearth = match Hearth::open(&config, &board).await {
                 Ok(hearth) => hearth,
                 Err(error) => return Ended::Failed(error),
             };
-            let parts = Parts::new(board, sockets, desk, config.state_dir.clone());
+            let parts = Parts::new(board, sockets, desk, config.state_dir.clone(), (teller, told));
             orders.look_at(parts.look(&hearth));
-            Life::new(config, parts, hearth, host, orders, pulse).run(stop, signals).await
+            Life::new(config, parts, hearth, host, (orders, changes), pulse).run(stop, signals).await
         });
         runtime.shutdown_timeout(LAST_CALLS);
         aside.stop();

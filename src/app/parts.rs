@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::Look;
@@ -13,7 +13,7 @@ use super::hearth::Hearth;
 use super::supervise::{Factory, Key, Supervisor};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::event::Teller;
+use crate::event::{Notice, Teller};
 use crate::net::Sockets;
 use crate::output::{self, Readings};
 use crate::source;
@@ -69,8 +69,13 @@ pub fn box_name(config: &Config) -> Arc<str> {
 }
 
 impl Parts {
-    pub(super) fn new(board: Board, sockets: Sockets, desk: update::Desk, state_dir: PathBuf) -> Self {
-        let (teller, told) = Teller::new();
+    pub(super) fn new(
+        board: Board,
+        sockets: Sockets,
+        desk: update::Desk,
+        state_dir: PathBuf,
+        (teller, told): (Teller, mpsc::Receiver<Notice>),
+    ) -> Self {
         Self {
             board,
             sockets,
@@ -80,6 +85,11 @@ impl Parts {
             desk,
             state_dir,
         }
+    }
+
+    /// Where something is told to the far ends.
+    pub(super) fn teller(&self) -> &Teller {
+        &self.teller
     }
 
     /// Tells the outputs how the events of each source are read.

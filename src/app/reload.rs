@@ -55,7 +55,8 @@ fn refused(error: &ConfigError) -> Health {
     Health::degraded(what, "mend the file and reload; `sapphire-edge check` shows all that is wrong")
 }
 
-fn later_health(later: &[&str]) -> Health {
+/// How the settings are when these keys of them need a restart.
+pub(super) fn later_health(later: &[&str]) -> Health {
     if later.is_empty() {
         return Health::Healthy;
     }
@@ -128,11 +129,12 @@ fn plan(old: &Config, new: &Config, renamed: bool) -> Plan {
         plan.stop.push(update_key());
         plan.update = true;
     }
-    if old.state_dir != new.state_dir {
-        plan.later.push("state_dir");
-    }
-    if old.queue != new.queue {
-        plan.later.push("[queue]");
-    }
+    plan.later = later(old, new);
     plan
+}
+
+/// The keys that are only looked at when the program starts, and are others now.
+pub(super) fn later(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [("state_dir", old.state_dir != new.state_dir), ("[queue]", old.queue != new.queue)];
+    changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
 }

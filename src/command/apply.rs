@@ -9,6 +9,7 @@ use clap::Args;
 use super::SETTINGS;
 use crate::config::{Config, Kept, Version};
 use crate::host::{Applied, Machine, Opening, Paper, Plan, System};
+use crate::net::Listen;
 
 /// The file may change while it is applied, and nobody else would notice. Whoever changes it faster than this goes on being
 /// told of by the path unit.
@@ -58,10 +59,13 @@ pub(super) fn settings(file: &Path) -> anyhow::Result<(Config, Option<Version>)>
 /// The ports that the settings need open.
 fn openings(config: &Config) -> Vec<Opening> {
     let web = config.web.as_ref().and_then(|web| Opening::tcp(web.listen));
+    let page = config.page.iter().flat_map(|page| {
+        page.listen.iter().filter_map(|address| Opening::of(Listen::Tls(*address), &page.allow)).collect::<Vec<_>>()
+    });
     let sources = config.source.iter().flat_map(|source| {
         source.listen().iter().filter_map(|listen| Opening::of(*listen, source.allow())).collect::<Vec<_>>()
     });
-    web.into_iter().chain(sources).collect()
+    web.into_iter().chain(page).chain(sources).collect()
 }
 
 fn tell(applied: &Applied, openings: &[Opening]) -> io::Result<()> {

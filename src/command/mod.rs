@@ -5,6 +5,7 @@
 
 mod apply;
 mod check;
+mod claim;
 mod demo;
 mod import;
 mod ledger;
@@ -12,6 +13,7 @@ mod lights;
 mod log;
 mod queue;
 mod run;
+mod settings;
 mod source;
 mod ssh;
 mod status;
@@ -84,12 +86,27 @@ enum Command {
     /// command cannot take in time is passed over, and it says so.
     Tap(tap::Options),
 
+    /// Change the settings of the running appliance, with a way back.
+    #[command(subcommand)]
+    Settings(settings::Command),
+
+    /// Make this box one of a site's: take name, gateways and first sources from an enrolment file.
+    ///
+    /// The file is TOML: form = 1, gateway = ["gw1.example.net:5044"], and where wanted name, ca (PEM) and settings (TOML text
+    /// with sources). What the box has already stays. It is applied like `settings apply`.
+    Enrol(settings::Enrolment),
+
     /// Show what became of each source's events: received, delivered, queued, dropped.
     ///
     /// Whatever was received is delivered, queued, or dropped for a reason: exits with 1 if it does not balance. Asks the
     /// running appliance, which knows what is in memory too; with --offline counts the events in the queue's files and holds
     /// its stored totals against them.
     Ledger(ledger::Options),
+
+    /// Show the code that claims a new box on its page, and the fingerprint of the page's certificate.
+    ///
+    /// Reads the state folder: works while the appliance runs and when it does not, as root or as its user.
+    Claim(Settings),
 
     /// Show the host keys for devices that push files, as fingerprints and as lines of known_hosts, and what they pushed.
     ///
@@ -164,7 +181,10 @@ pub fn main() -> ExitCode {
         Command::Schema => check::schema(),
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),
+        Command::Settings(command) => settings::settings(&command),
+        Command::Enrol(enrolment) => settings::enrol(&enrolment),
         Command::Ledger(options) => ledger::ledger(&options),
+        Command::Claim(settings) => claim::claim(&settings),
         Command::Ssh(settings) => ssh::ssh(&settings),
         Command::Source(command) => source::source(&command),
         Command::Import(command) => import::import(&command),

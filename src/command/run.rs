@@ -4,16 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::log;
-use crate::app::{App, Ended, Fallback, Host};
+use crate::app::{self, App, Ended, Fallback, Host};
 use crate::config::{Config, ConfigError, Kept};
 
 pub(super) fn run(settings: &Path) -> anyhow::Result<ExitCode> {
+    let undone = app::take_back_unconfirmed(settings);
     let (config, fallback) = load(settings)?;
     let set_level = log::start(config.log.level);
+    let undone = undone.unwrap_or_else(|error| {
+        tracing::error!(%error, "settings that nobody confirmed cannot be taken back");
+        None
+    });
     if let Some(fallback) = &fallback {
         tracing::error!(error = %fallback.error, kept = %fallback.kept.display(), "the settings file is wrong; a kept copy is used");
     }
-    let app = App::build(config, Host::Process { settings: settings.to_owned(), fallback, set_level })?;
+    let app = App::build(config, Host::Process { settings: settings.to_owned(), undone, fallback, set_level })?;
     match app.run()? {
         Ended::Stopped | Ended::CutShort { .. } => Ok(ExitCode::SUCCESS),
         Ended::Failed(reason) => Err(anyhow::anyhow!(reason)),

@@ -28,7 +28,11 @@ pub(super) fn tap(options: &Options) -> anyhow::Result<ExitCode> {
                     writeln!(io::stderr(), "passed over {count} batches that came faster than they were shown")?;
                 }
                 Answer::Refused(why) => anyhow::bail!(why),
-                Answer::Status(_) | Answer::Ledger(_) | Answer::Update(_) | Answer::Progress(_) => {}
+                Answer::Status(_)
+                | Answer::Ledger(_)
+                | Answer::Update(_)
+                | Answer::Settings(_)
+                | Answer::Progress(_) => {}
             }
         }
         writeln!(io::stderr(), "the appliance stopped")?;

@@ -9,8 +9,10 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::{Config, ConfigError, load};
+use crate::clock::Timestamp;
 use crate::durable;
 
 /// As many as an administrator can go back by.
@@ -61,6 +63,25 @@ impl Kept {
         numbers.into_iter().take(old).try_for_each(|number| fs::remove_file(self.path(number)))
     }
 
+    /// All copies, oldest first: their numbers, and since when their settings were in use. Blocks on the disk.
+    #[must_use]
+    pub fn copies(&self) -> Vec<(u64, Timestamp)> {
+        let at = |number| {
+            let changed = fs::metadata(self.path(number)).and_then(|file| file.modified()).ok()?;
+            let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Some((number, Timestamp::default().after(since)))
+        };
+        self.numbers().into_iter().filter_map(at).collect()
+    }
+
+    /// The text of a copy. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When there is none of that number.
+    pub fn text(&self, number: u64) -> io::Result<String> {
+        fs::read_to_string(self.path(number))
+    }
+
     /// The newest copy that `read` understands, and where it is.
     pub fn newest<T>(&self, read: impl Fn(&Path) -> Result<T, ConfigError>) -> Option<(PathBuf, T)> {
         let paths = self.numbers().into_iter().rev().map(|number| self.path(number));
@@ -108,6 +129,11 @@ mod tests {
         }
         let kept = Kept::of(&folder.path().join("settings.toml"));
         assert_eq!(kept.numbers(), (11..=30).collect::<Vec<u64>>());
+        let copies = kept.copies();
+        assert_eq!((copies.len(), copies[0].0), (20, 11));
+        assert!(copies.iter().all(|(_, at)| at.micros() > 0));
+        assert_eq!(kept.text(30).unwrap(), "name = \"box-29\"");
+        assert!(kept.text(10).is_err());
         assert_eq!(kept.newest(Config::load).unwrap().1.name.as_deref(), Some("box-29"));
     }
 }

@@ -121,6 +121,12 @@ impl Part for output::Config {
     }
 }
 
+/// The commented sample of each type: its list, its name, its text.
+pub fn samples() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let sources = source::Config::KINDS.iter().map(|kind| (source::Config::LIST, kind.name, kind.sample));
+    sources.chain(output::Config::KINDS.iter().map(|kind| (output::Config::LIST, kind.name, kind.sample)))
+}
+
 /// One table of the list, read as far as it can be.
 #[derive(Debug)]
 pub(super) struct Item<'a, P> {

@@ -8,6 +8,7 @@
 //! `[[output]]` are taken apart here and each table goes to the struct of its `type` (`kind.rs`). A private derive macro for
 //! settings would do the same with much more to learn.
 
+mod enrolment;
 mod foreign;
 mod kept;
 mod kind;
@@ -20,8 +21,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use enrolment::{Enrolment, EnrolmentError};
 pub use foreign::Version;
 pub use kept::Kept;
+pub use kind::samples;
 pub use problem::{ConfigError, Problem};
 
 use std::path::{Path, PathBuf};
@@ -59,6 +62,8 @@ pub struct Config {
     pub queue: queue::Config,
     /// The local HTTP listener for health and metrics; no table, no listener.
     pub web: Option<web::Config>,
+    /// The page for people, over HTTPS; no table, no page.
+    pub page: Option<web::page::Config>,
     /// The board and its lights; no table, no lights.
     pub hw: Option<hw::Config>,
     /// The local socket of `status` and `tap`.
@@ -88,6 +93,7 @@ impl Default for Config {
             grace: Span::secs(10),
             queue: queue::Config::default(),
             web: None,
+            page: None,
             hw: None,
             control: control::Config::default(),
             log: Log::default(),
@@ -164,6 +170,14 @@ impl Config {
     /// As [`Config::load`], and when one of those cannot be used.
     pub fn check(file: &Path) -> Result<Self, ConfigError> {
         load::parse(file, &load::read_file(file)?, true)
+    }
+
+    /// As [`Config::check`], of a text that may become the settings file.
+    ///
+    /// # Errors
+    /// As [`Config::check`].
+    pub fn check_text(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        load::parse(file, text, true)
     }
 
     /// Reads settings from text; `file` is only named in errors. No I/O.

@@ -11,6 +11,7 @@ use crate::hw;
 use crate::net::Listen;
 use crate::output;
 use crate::source;
+use crate::web::page;
 
 /// Longer than this no service manager waits; systemd's unit allows 90 s in all.
 const LONGEST_GRACE: Duration = Duration::from_secs(75);
@@ -40,6 +41,7 @@ pub(super) fn own(config: &Config) -> Complaints {
         ("network", config.network.validate()),
         ("time", config.time.validate()),
         ("update", config.update.validate()),
+        ("page", config.page.as_ref().map(page::Config::validate).unwrap_or_default()),
         ("hw", config.hw.as_ref().map(hw::Config::validate).unwrap_or_default()),
     ] {
         complaints.extend(problems.into_iter().map(|(key, text)| (format!("{table}.{key}"), text)));
@@ -55,7 +57,12 @@ pub(super) fn own(config: &Config) -> Complaints {
 
 /// Opens the files that the tables of the top name.
 pub(super) fn own_files(config: &Config) -> Complaints {
-    config.update.open_files().into_iter().map(|(key, text)| (format!("update.{key}"), text)).collect()
+    let page = config.page.as_ref().map(page::Config::open_files).unwrap_or_default();
+    let tables = [("update", config.update.open_files()), ("page", page)];
+    let complaints = tables
+        .into_iter()
+        .flat_map(|(table, problems)| problems.into_iter().map(move |(key, text)| (format!("{table}.{key}"), text)));
+    complaints.collect()
 }
 
 /// Two tables of one list must not have the same id.
@@ -114,6 +121,17 @@ pub(super) fn same_address(
     let mut findings = Vec::new();
     if let Some(web) = &config.web {
         taken.push(Place { udp: false, address: web.listen, who: "[web]".to_owned() });
+    }
+    for (at, address) in config.page.iter().flat_map(|page| page.listen.iter().enumerate()) {
+        let place = Place { udp: false, address: *address, who: "[page]".to_owned() };
+        if let Some(other) = taken.iter().find(|other| clash(other, &place)) {
+            let path = vec![Step::Key("page".to_owned()), Step::Key("listen".to_owned()), Step::Index(at)];
+            let what = format!("{address} is taken by {}, which listens on {}", other.who, other.address);
+            let span = tree::find(root.get_ref(), &path).map_or_else(|| root.span(), |found| found.value.span());
+            let advice = "write another port or address".to_owned();
+            findings.push((String::new(), Finding { span, path, what, advice, missing: false }));
+        }
+        taken.push(place);
     }
     for item in sources {
         for (at, listen) in item.config.iter().flat_map(source::Config::listen).enumerate() {

@@ -1,5 +1,5 @@
-//! Requests to the running program over a local Unix socket: what `status`, `tap`, `ledger` and `update` ask, and later the
-//! screen and the page.
+//! Requests to the running program over a local Unix socket: what `status`, `tap`, `ledger`, `update` and
+//! `settings` ask, and the screen.
 //!
 //! In: one [`Request`] as a line of JSON. Out: [`Answer`]s, a line of JSON each, until the question is answered or the client
 //! goes. Floor 1: what the answers hold is JSON that the app made, so this room knows neither status nor queue. Bounded:
@@ -11,6 +11,7 @@
 mod client;
 mod line;
 mod server;
+mod settings;
 mod socket;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 
 pub use client::Client;
 pub use server::{Handler, Server};
+pub use settings::{Settings, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial};
 
 use std::path::PathBuf;
 
@@ -48,6 +50,8 @@ pub enum Request {
     Ledger,
     /// About updates: answered with [`Answer::Progress`] while it lasts, and [`Answer::Update`] at the end.
     Update(Update),
+    /// About the settings: answered once, with [`Answer::Settings`].
+    Settings(Settings),
 }
 
 /// What can be asked about updates.
@@ -79,6 +83,8 @@ pub enum Answer {
     Ledger(Box<RawValue>),
     /// An `update::Status` as JSON.
     Update(Box<RawValue>),
+    /// What became of a wish about the settings.
+    Settings(Box<SettingsReply>),
     /// How far it is, in words.
     Progress(String),
     /// One event as JSON.

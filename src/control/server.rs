@@ -14,12 +14,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::socket::{self, Listening};
-use super::{Answer, ControlError, Request, Update, line};
+use super::{Answer, ControlError, Request, Settings, Update, line};
 
 /// Clients at once: a screen, a page, a few people with `status` and `tap`. More wait in the kernel's backlog.
 const CLIENTS: usize = 16;
-/// A request is a word and a source's id (at most 64 bytes), or a path (at most 4,096, twice that where it is escaped).
-const LONGEST_REQUEST: usize = 16 << 10;
+/// A request is a few words, or a settings file (at most 1 MiB, twice that where each character must be escaped).
+const LONGEST_REQUEST: usize = (2 << 20) + 4_096;
 /// Time for a client to ask: it connects because it has a question.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Time for a client to take one answer; after that it is cut, so that a stopped terminal holds nothing.
@@ -42,6 +42,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Sees to what is wanted of updates. Answers come on `to`, also after this has returned, until it is dropped.
     fn update(&self, wish: Update, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
+
+    /// Sees to what is wanted of the settings, and answers with [`Answer::Settings`] or [`Answer::Refused`].
+    fn settings(&self, wish: Settings) -> impl Future<Output = Answer> + Send;
 }
 
 /// The listening socket.
@@ -112,6 +115,7 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
         Ok(Request::Status) => handler.status().map_or_else(Answer::Refused, Answer::Status),
         Ok(Request::Ledger) => handler.ledger().map_or_else(Answer::Refused, Answer::Ledger),
         Ok(Request::Tap { source }) => return conversation(read, write, |to| handler.tap(source, to)).await,
+        Ok(Request::Settings(wish)) => handler.settings(wish).await,
         Ok(Request::Update(wish)) => return conversation(read, write, |to| handler.update(wish, to)).await,
     };
     in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Client, ControlError, Handler, Request, Server, Update};
+use super::{Answer, Client, ControlError, Handler, Request, Server, Settings, SettingsReply, Update};
 
 struct Counting;
 
@@ -33,6 +33,11 @@ impl Handler for Counting {
                 return;
             }
         }
+    }
+
+    async fn settings(&self, wish: Settings) -> Answer {
+        assert_eq!(wish, Settings::Show);
+        Answer::Settings(Box::new(SettingsReply::Done))
     }
 
     async fn update(&self, wish: Update, to: mpsc::Sender<Answer>) {

@@ -33,7 +33,7 @@ pub(super) enum Look {
 pub(super) struct Picture(pub(super) BTreeMap<String, Look>);
 
 /// The lines of the box itself that have to work.
-const DOORS: [&str; 2] = ["control", "web"];
+const DOORS: [&str; 3] = ["control", "web", "page"];
 const QUEUE: &str = "queue queue";
 
 impl Picture {

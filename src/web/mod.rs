@@ -1,14 +1,16 @@
-//! The local HTTP listener: `/healthz` for whoever watches the box, `/metrics` for Prometheus.
+//! The local HTTP listener: `/healthz` for whoever watches the box, `/metrics` for Prometheus. The page for people is a room of
+//! its own below ([`page`]).
 //!
 //! In: snapshots of the status board. Out: pages; nothing can be changed here. Floor 4. Runs on the small runtime of its own
 //! thread, so that it answers when the data path does not. Bounded: connections, and how long each may last, which also
 //! bounds how slowly a request may come; bodies are not read.
 //!
-//! Not supported: TLS and passwords. Listen on a loopback address, or behind something that has them.
+//! Not supported: TLS and passwords, which `page` has. Listen on a loopback address, or behind something that has them.
 
 mod health;
 mod listener;
 mod metrics;
+pub mod page;
 
 use std::net::SocketAddr;
 

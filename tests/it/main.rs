@@ -58,6 +58,8 @@ mod microsoft;
 mod mqtt_output;
 /// Drops and gaps become events.
 mod notices;
+/// The page, as curl and a browser use it.
+mod page;
 /// Far ends.
 mod peers;
 /// A full queue.
@@ -72,6 +74,8 @@ mod reload;
 mod restart;
 /// A source or an output on its own.
 mod rig;
+/// Settings with a way back.
+mod settings;
 /// Signals, the service manager, sockets that were handed over.
 mod shutdown;
 /// Files pushed over SSH, by the real clients.

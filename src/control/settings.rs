@@ -1,0 +1,121 @@
+//! What can be asked about the settings, and what is answered.
+
+use serde::{Deserialize, Serialize};
+
+/// What can be asked about the settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Settings {
+    /// How they are.
+    Show,
+    /// The text of a kept copy.
+    Copy {
+        /// Its number.
+        number: u64,
+    },
+    /// What is wrong with a text; nothing is changed.
+    Check {
+        /// The whole file.
+        text: String,
+    },
+    /// Put an enrolment file into the settings: answered with the text to apply; the gateway's CA is kept in the box already.
+    Enrol {
+        /// The enrolment file's text.
+        text: String,
+    },
+    /// Take a text into use.
+    Apply {
+        /// The whole file.
+        text: String,
+        /// The version that it was made from, as [`SettingsNow`] said it: another one in the meantime is not overwritten.
+        version: String,
+        /// Who wants it, for the log and the far ends.
+        by: String,
+    },
+    /// Keep what waits to be confirmed.
+    Confirm {
+        /// Who.
+        by: String,
+    },
+    /// Go back to what was before what waits to be confirmed.
+    TakeBack {
+        /// Who.
+        by: String,
+    },
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingsReply {
+    /// How they are.
+    Now(SettingsNow),
+    /// The text of a copy, or of the settings with an enrolment in them.
+    Copy(String),
+    /// The text was looked at; it is not in use.
+    Checked {
+        /// What is wrong with it; nothing: it can be applied.
+        problems: Vec<SettingsProblem>,
+        /// What is different from the text in use, as a unified diff; empty: nothing.
+        diff: String,
+    },
+    /// The text is in use.
+    Applied {
+        /// Seconds within which it has to be confirmed, or it is taken back; nothing where it stays.
+        confirm_within: Option<u64>,
+        /// Keys that take effect at the next start of the program.
+        later: Vec<String>,
+    },
+    /// It was in use and is not any more; why.
+    TakenBack(String),
+    /// It was done.
+    Done,
+}
+
+/// How the settings are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsNow {
+    /// The file's path.
+    pub file: String,
+    /// The whole file.
+    pub text: String,
+    /// What tells this text from another one.
+    pub version: String,
+    /// What waits to be confirmed.
+    pub trial: Option<SettingsTrial>,
+    /// The copies of settings that have worked, the newest first.
+    pub copies: Vec<SettingsCopy>,
+}
+
+/// Settings that are taken back unless somebody confirms them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsTrial {
+    /// Who wanted them.
+    pub by: String,
+    /// Seconds that are left.
+    pub seconds_left: u64,
+}
+
+/// A copy of settings that have worked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsCopy {
+    /// Its number; a later one has a larger number.
+    pub number: u64,
+    /// Since when they were in use (RFC 3339).
+    pub at: String,
+}
+
+/// One thing that is wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsProblem {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Path of the key; empty where the text is no TOML.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to write instead.
+    pub advice: String,
+}

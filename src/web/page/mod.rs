@@ -1,0 +1,349 @@
+//! The box's page for people, over HTTPS: claim, accounts, health with charts, events as they come in, what became of them,
+//! who did what; and the same as JSON for programs.
+//!
+//! In: snapshots of the status board, the ledger and a tap through the same door as the control socket's, what people send.
+//! Out: pages made here (no script is needed to read them), JSON, server-sent events. Floor 4. Runs on the small runtime of
+//! its own thread. Nothing listens without a `[page]` table.
+//!
+//! Invariants: but for the claim and the log-in nothing is shown and nothing done without a session; what changes something
+//! needs a secret that only our pages know, and comes from our own address; every deed is in the audit log and goes to the
+//! gateway; each answer forbids scripts, frames and images of others.
+//! Bounded: connections in all and by address, requests by size and time, sessions, taps, and how often a page is made for
+//! however many look at it.
+//!
+//! Facts: RFC 9110 (HTTP), RFC 6265bis (cookies: `__Host-`), HTML 9.2 (server-sent events), RFC 9116 (security.txt), W3C
+//! Content Security Policy 3, OWASP's cheat sheets on sessions and CSRF (read 2026-11).
+//!
+//! Not supported: HTTP/2 (a page is one request and one stream), plain HTTP, and being behind a proxy that ends TLS: the
+//! address of who logs in would be the proxy's.
+
+mod account;
+mod audit;
+mod certificate;
+mod feed;
+mod files;
+mod guard;
+mod history;
+mod routes;
+mod serve;
+mod settings;
+mod view;
+
+pub use account::{claim_code, is_claimed};
+pub use settings::Config;
+pub use view::Kinds;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::control::{self, Answer, Handler};
+use crate::event::Teller;
+use crate::net::tls::{Acceptor, Fingerprint, TlsError};
+use crate::net::{Listen, SocketName, Sockets};
+use crate::secret::Secret;
+use crate::status::{Board, Handle, Health};
+use account::Accounts;
+use audit::Audit;
+use feed::Feed;
+use files::Files;
+use history::History;
+
+/// How often certificate and addresses are looked at, and the page's own line on the board.
+const LOOK: Duration = Duration::from_secs(60);
+/// A certificate of the settings that ends within this is told.
+const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// What the control socket is asked too: where the page has its answers from.
+pub trait Questions: Send + Sync {
+    /// See [`Handler::ledger`].
+    fn ledger(&self) -> Result<Box<RawValue>, String>;
+    /// See [`Handler::tap`].
+    fn tap(
+        self: Arc<Self>,
+        source: Option<String>,
+        to: mpsc::Sender<Answer>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// See [`Handler::settings`].
+    fn settings(self: Arc<Self>, wish: control::Settings) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+}
+
+impl<H: Handler> Questions for H {
+    fn ledger(&self) -> Result<Box<RawValue>, String> {
+        Handler::ledger(self)
+    }
+
+    fn tap(
+        self: Arc<Self>,
+        source: Option<String>,
+        to: mpsc::Sender<Answer>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { Handler::tap(&*self, source, to).await })
+    }
+
+    fn settings(self: Arc<Self>, wish: control::Settings) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        Box::pin(async move { Handler::settings(&*self, wish).await })
+    }
+}
+
+/// A commented table of the settings that somebody can begin with.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// `source` or `output`.
+    pub list: &'static str,
+    /// The word behind `type =`.
+    pub kind: &'static str,
+    /// The table.
+    pub text: &'static str,
+}
+
+/// What the page is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The box's name.
+    pub name: watch::Receiver<Arc<str>>,
+    /// The folder of all state; the page keeps its own in `page` there.
+    pub state_dir: PathBuf,
+    /// The types of sources and outputs.
+    pub kinds: watch::Receiver<Kinds>,
+    /// A table of each type, for who adds one.
+    pub samples: Vec<Sample>,
+    /// What is shown.
+    pub board: Board,
+    /// Where the rest of the answers are.
+    pub questions: Arc<dyn Questions>,
+    /// The page's own line.
+    pub status: Handle,
+    /// Wall time.
+    pub clock: Clock,
+    /// Where deeds are told.
+    pub teller: Teller,
+    /// Ends it.
+    pub stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("state_dir", &self.state_dir).finish_non_exhaustive()
+    }
+}
+
+/// The page cannot be served now; a later try may succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// An address could not be bound.
+    #[error("{address} cannot be listened on: {source}; free the address, or change listen in [page]")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Its folder cannot be used.
+    #[error("{source} ({})", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Serving ended.
+    #[error("the listener broke: {0}")]
+    Serve(#[source] io::Error),
+}
+
+/// What all requests share.
+struct Shared {
+    config: Config,
+    context: Context,
+    accounts: Accounts,
+    audit: Audit,
+    history: History,
+    files: Files,
+    feed: Feed,
+    /// Somebody claimed the box: its line on the board is another one.
+    look: Notify,
+}
+
+/// Serves the page until told to stop. `bound` is told the addresses, which matters where a port is 0.
+///
+/// # Errors
+/// When its folder, certificate or addresses cannot be used.
+///
+/// # Cancel safety
+/// Safe: what was answered is on the disk.
+pub async fn run(config: Config, context: Context, bound: impl FnOnce(&[SocketAddr]) + Send) -> Result<(), PageError> {
+    let (shared, acceptor) = prepare(config, context).await?;
+    let shared = Arc::new(shared);
+    let sockets = Sockets::default();
+    let mut listeners = Vec::new();
+    for address in &shared.config.listen {
+        let failed = |source| PageError::Bind { address: *address, source };
+        let listener = sockets.tcp(&SocketName::new("page", Listen::Tls(*address), 0)).map_err(failed)?;
+        listeners.push((listener.local_addr().map_err(failed)?, listener));
+    }
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|(address, _)| *address).collect();
+    let stop = shared.context.stop.child_token();
+    let mut tasks = JoinSet::new();
+    let limits = serve::limits(&shared.config, &acceptor);
+    let routes = routes::all(Arc::clone(&shared));
+    for (address, listener) in listeners {
+        tracing::info!(%address, "the page is served");
+        tasks.spawn(serve::serve(
+            listener,
+            limits.clone(),
+            routes.clone(),
+            shared.context.status.clone(),
+            stop.clone(),
+        ));
+    }
+    bound(&addresses);
+    let (history, board, done) = (shared.history.clone(), shared.context.board.clone(), stop.clone());
+    tasks.spawn(async move {
+        history.run(board, done).await;
+        Ok(())
+    });
+    let (feed, done) = (Arc::clone(&shared), stop.clone());
+    tasks.spawn(async move {
+        feed.feed.run(&feed, &done).await;
+        Ok(())
+    });
+    let (looker, done) = (Arc::clone(&shared), stop.clone());
+    tasks.spawn(async move {
+        look_after(&looker, &acceptor, &addresses, &done).await;
+        Ok(())
+    });
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Err(error) = ended {
+            result = Err(PageError::Serve(error));
+        }
+        // Without one of them it is no page.
+        stop.cancel();
+    }
+    result
+}
+
+/// Opens what lies in the state folder, and the certificate.
+async fn prepare(config: Config, context: Context) -> Result<(Shared, Acceptor), PageError> {
+    let folder = account::folder(&context.state_dir);
+    let failed = {
+        let folder = folder.clone();
+        move |source| PageError::Folder { path: folder.clone(), source }
+    };
+    let (limits, clock, teller) = (config.login_limits(), context.clock.clone(), context.teller.clone());
+    let (tls, name, board_clock) = (config.tls(&folder), Arc::clone(&context.name.borrow()), context.clock.clone());
+    let own = config.cert.is_none();
+    let opened = tokio::task::spawn_blocking(move || -> Result<_, PageError> {
+        let failed = |source| PageError::Folder { path: folder.clone(), source };
+        make_folder(&folder).map_err(failed)?;
+        if own {
+            certificate::keep(&folder, &name, &clock).map_err(failed)?;
+        }
+        let acceptor = tls.build()?;
+        let accounts = Accounts::open(&folder, limits, clock.clone()).map_err(failed)?;
+        let audit = Audit::open(&folder, clock, teller).map_err(failed)?;
+        Ok((acceptor, accounts, audit, History::open(&folder, board_clock)))
+    });
+    let opened = opened.await.unwrap_or_else(|error| Err(failed(io::Error::other(error))))?;
+    let (acceptor, accounts, audit, history) = opened;
+    let files = Files::of(&context.state_dir);
+    let (feed, look) = (Feed::default(), Notify::new());
+    let shared = Shared { config, context, accounts, audit, history, files, feed, look };
+    Ok((shared, acceptor))
+}
+
+/// The folder holds keys and accounts: for our user alone.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Keeps a secret, key or certificate in the box, as the page does; its path for the settings. Blocks on the disk.
+///
+/// # Errors
+/// When it is not taken; why, in words.
+pub fn keep_file(state_dir: &Path, name: &str, text: &Secret<String>) -> Result<String, String> {
+    Files::of(state_dir).put(name, text).map_err(|error| error.to_string())
+}
+
+/// The fingerprint of the certificate that the page of this state folder shows, for who compares it. Blocks on the disk.
+#[must_use]
+pub fn certificate_fingerprint(config: &Config, state_dir: &Path) -> Option<Fingerprint> {
+    let path = config.tls(&account::folder(state_dir)).cert;
+    let pem = std::fs::read(path).ok()?;
+    Some(Fingerprint::of(&x509_parser::pem::parse_x509_pem(&pem).ok()?.1.contents))
+}
+
+/// Keeps the certificate fit and the line on the board true.
+async fn look_after(shared: &Shared, acceptor: &Acceptor, addresses: &[SocketAddr], stop: &CancellationToken) {
+    loop {
+        let folder = account::folder(&shared.context.state_dir);
+        let (own, name, clock) =
+            (shared.config.cert.is_none(), Arc::clone(&shared.context.name.borrow()), shared.context.clock.clone());
+        let certificate = acceptor.clone();
+        let renewed = tokio::task::spawn_blocking(move || -> Result<bool, String> {
+            if own {
+                certificate::keep(&folder, &name, &clock).map_err(|error| error.to_string())?;
+            }
+            certificate.reload().map_err(|error| error.to_string())
+        });
+        let trouble = match renewed.await {
+            Ok(Ok(changed)) => {
+                if changed {
+                    tracing::info!("the page has a new certificate");
+                }
+                None
+            }
+            Ok(Err(error)) => Some(error),
+            Err(error) => Some(error.to_string()),
+        };
+        shared.context.status.set(health(shared, acceptor.valid_until(), trouble, addresses));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timeout(LOOK, shared.look.notified()) => {}
+        }
+    }
+}
+
+/// How the page is, in words.
+fn health(shared: &Shared, ends: Timestamp, trouble: Option<String>, addresses: &[SocketAddr]) -> Health {
+    if let Some(error) = trouble {
+        let what = format!("the page's certificate cannot be renewed, the one before stays in use: {error}");
+        return Health::degraded(what, "see the disk's state, and the files that [page] names");
+    }
+    let now = shared.context.clock.now();
+    if now >= ends {
+        let todo = "put a new certificate in its place; the page takes it by itself";
+        return Health::degraded(format!("the page's certificate expired on {ends}"), todo);
+    }
+    if ends.since(now) < ENDS_SOON {
+        let todo = "put a new certificate in its place; the page takes it by itself";
+        return Health::degraded(format!("the page's certificate expires on {ends}"), todo);
+    }
+    if !shared.accounts.is_claimed() {
+        let ports: Vec<String> = addresses.iter().map(|address| address.port().to_string()).collect();
+        let todo = format!(
+            "open https://<this box's address> (port {}) and type the claim code, which \
+             `sapphire-edge claim` prints",
+            ports.join(" or ")
+        );
+        return Health::degraded("nobody has claimed this box: it has no administrator yet", todo);
+    }
+    Health::Healthy
+}

@@ -222,6 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn thousands_stand_apart() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+
+    #[test]
     fn reads_and_shows_what_people_write() {
         for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("1 GiB", 1 << 30)] {
             assert_eq!(text.parse::<Size>().unwrap().bytes(), bytes);

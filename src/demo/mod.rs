@@ -27,9 +27,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::quantity::Span;
+use crate::quantity::{Span, thousands};
 use play::{Plan, Play};
-use screen::grouped;
 use senders::Senders;
 use stage::{Folder, Stage};
 
@@ -171,7 +170,7 @@ async fn perform(
     interrupted: &CancellationToken,
 ) -> Result<Verdict, DemoError> {
     let targets = stage.targets()?;
-    let rate = grouped(options.rate.into());
+    let rate = thousands(options.rate.into());
     let devices = targets.devices().count();
     screen.line(&format!("box and gateway are up; {devices} devices send {rate} events a second"))?;
     if targets.scp.is_none() {

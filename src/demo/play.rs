@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::DemoError;
 use super::balance::Fingerprint;
-use super::screen::{Reading, Screen, grouped};
+use super::screen::{Reading, Screen};
 use super::senders::{Device, Senders};
 use super::stage::Relay;
+use crate::quantity::thousands;
 use crate::status::{Board, Component, Count, Gauge, Line, Snapshot};
 
 /// The gateway is cut off for at least this long...
@@ -266,12 +267,12 @@ impl Play<'_, '_> {
             }
             Turn::Mend => {
                 if queued < WAITING {
-                    let words = format!("only {} events waited on the disk when no more came", grouped(queued));
+                    let words = format!("only {} events waited on the disk when no more came", thousands(queued));
                     course.outcome.faults.push(words);
                 }
                 self.relay.restore()?;
                 course.enter(Act::Back);
-                let (seconds, waiting) = (lasted.as_secs_f64(), grouped(queued));
+                let (seconds, waiting) = (lasted.as_secs_f64(), thousands(queued));
                 let megabytes = course.numbers.queued_bytes as f64 / 1e6;
                 let words = format!("{waiting} events wait in {megabytes:.1} MB on the disk");
                 self.say(course, &format!("the gateway is back after {seconds:.1} s; {words}"))?;
@@ -283,7 +284,7 @@ impl Play<'_, '_> {
                 course.outcome.sending = course.start.elapsed();
                 course.total = course.outcome.sent.iter().map(|(_, sent)| sent.len() as u64).sum();
                 course.enter(Act::Drain);
-                self.say(course, &format!("the site stops: {} events were sent", grouped(course.total)))?;
+                self.say(course, &format!("the site stops: {} events were sent", thousands(course.total)))?;
             }
             Turn::End => {
                 self.say(course, "everything has arrived; reading the gateway's file")?;

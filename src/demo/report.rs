@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::balance::{Balance, Faults, Tally};
 use super::play::Outcome;
-use super::screen::{Row, Screen, grouped, table};
+use super::screen::{Row, Screen, table};
 use super::senders::SOURCES;
 use super::{DemoError, Verdict};
+use crate::quantity::thousands;
 use crate::status::{Board, Component, Count};
 
 /// Reads the file, prints the table and what is wrong, and judges.
@@ -63,7 +64,7 @@ fn summary(rows: &[Row], faults: &Faults, outcome: &Outcome, verdict: Verdict) -
     let sent: u64 = rows.iter().map(|row| row.sent).sum();
     let seconds = outcome.sending.as_secs_f64();
     let rate = if seconds > 0.0 { (sent as f64 / seconds) as u64 } else { 0 };
-    let mut lines = vec![format!("sent in {seconds:.1} s: {} events a second", grouped(rate))];
+    let mut lines = vec![format!("sent in {seconds:.1} s: {} events a second", thousands(rate))];
     if verdict == Verdict::Balanced {
         let words =
             "the balance is perfect: the gateway's file holds every event, by id and by content, and nothing else";

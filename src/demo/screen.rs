@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::quantity::thousands;
+
 /// Where the demo prints.
 pub struct Screen<'a> {
     out: &'a mut (dyn Write + Send),
@@ -96,26 +98,13 @@ impl Reading {
         format!(
             "{:5.1} s  {:>6} events/s  queued {:>7}  delivered {:>9}  compression {} sent {} disk  {now}",
             self.at.as_secs_f64(),
-            grouped(self.rate),
-            grouped(self.queued),
-            grouped(self.delivered),
+            thousands(self.rate),
+            thousands(self.queued),
+            thousands(self.delivered),
             ratio(self.wire),
             ratio(self.disk),
         )
     }
-}
-
-/// 1234567 as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The table, with a row of sums below; `balances` is what can be said of the whole.
@@ -134,11 +123,11 @@ pub(super) fn table(rows: &[Row], balances: bool) -> Vec<String> {
             "{:<12} {:<4} {:>11} {:>11} {:>11} {:>9} {:>9}   {}",
             row.name,
             row.way,
-            grouped(row.sent),
-            grouped(row.received),
-            grouped(row.delivered),
-            grouped(row.dropped),
-            grouped(row.repeats),
+            thousands(row.sent),
+            thousands(row.received),
+            thousands(row.delivered),
+            thousands(row.dropped),
+            thousands(row.repeats),
             if row.balances { "yes" } else { "NO" },
         )
     };
@@ -152,13 +141,6 @@ pub(super) fn table(rows: &[Row], balances: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn the_table_lines_up_and_adds_up() {

@@ -267,7 +267,7 @@ impl Life {
             Err(error) => return Ok(Err(error)),
         };
         let (file, after) = (file.to_owned(), after.to_owned());
-        let note = Note { before: before.clone(), by: by.to_owned() };
+        let note = Note { before: before.clone(), after: after.clone(), by: by.to_owned() };
         let write = tokio::task::spawn_blocking(move || {
             trial::begin(&file, &note)?;
             durable::replace(&file, after.as_bytes()).inspect_err(|_| drop(trial::end(&file)))

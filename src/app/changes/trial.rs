@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable;
 
-/// What was before, and who changed it.
+/// What was before, what was put in its place, and who did it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
     /// The whole settings file.
     pub(super) before: String,
+    pub(super) after: String,
     pub(super) by: String,
 }
 
@@ -51,6 +52,11 @@ pub fn undo(file: &Path) -> io::Result<Option<String>> {
         let words = format!("{} is damaged ({error}); remove it", path(file).display());
         io::Error::new(io::ErrorKind::InvalidData, words)
     })?;
+    // What somebody wrote by hand in the meantime is theirs.
+    let now = fs::read(file).unwrap_or_default();
+    if now != note.after.as_bytes() && now != note.before.as_bytes() {
+        return end(file).map(|()| None);
+    }
     durable::replace(file, note.before.as_bytes())?;
     end(file)?;
     Ok(Some(note.by))
@@ -68,7 +74,7 @@ mod tests {
                 let folder = tempfile::tempdir().unwrap();
                 let file = folder.path().join("settings.toml");
                 fs::write(&file, "old").unwrap();
-                let note = Note { before: "old".into(), by: "ada".into() };
+                let note = Note { before: "old".into(), after: "new".into(), by: "ada".into() };
                 let apply: [&dyn Fn(); 3] =
                     [&|| begin(&file, &note).unwrap(), &|| durable::replace(&file, b"new").unwrap(), &|| {
                         if confirmed {
@@ -87,6 +93,17 @@ mod tests {
                 assert_eq!(undo(&file).unwrap(), None);
             }
         }
+    }
+
+    #[test]
+    fn what_was_written_by_hand_in_the_meantime_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        begin(&file, &Note { before: "old".into(), after: "new".into(), by: "ada".into() }).unwrap();
+        fs::write(&file, "by hand").unwrap();
+        assert_eq!(undo(&file).unwrap(), None);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "by hand");
+        assert!(!path(&file).exists());
     }
 
     #[test]

@@ -223,22 +223,24 @@ fn append(folder: &Path, inner: &mut Inner, mut line: Line) -> io::Result<()> {
     let mut text = serde_json::to_vec(&line).map_err(io::Error::other)?;
     text.push(b'\n');
     let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o640).open(&path)?;
-    // After a power cut the last line may lack its end.
-    if !ends_whole(&file)? {
-        file.write_all(b"\n")?;
-    }
+    // After a power cut the last line may lack its end: it never was one.
+    file.set_len(whole(&file)?)?;
     file.write_all(&text)?;
     file.sync_data()
 }
 
-fn ends_whole(file: &File) -> io::Result<bool> {
+/// Bytes up to the end of the last whole line.
+fn whole(file: &File) -> io::Result<u64> {
     use std::os::unix::fs::FileExt as _;
-    let length = file.metadata()?.len();
-    let mut last = [b'\n'];
-    if length > 0 {
-        file.read_exact_at(&mut last, length - 1)?;
+    let (mut end, mut byte) = (file.metadata()?.len(), [0]);
+    while end > 0 {
+        file.read_exact_at(&mut byte, end - 1)?;
+        if byte == [b'\n'] {
+            break;
+        }
+        end -= 1;
     }
-    Ok(last == [b'\n'])
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -298,7 +300,8 @@ mod tests {
         // And it goes on after the torn line.
         let (audit, _told) = open(folder.path());
         audit.note(deed("after the cut")).await;
-        let (audit, _) = open(folder.path());
+        let (audit, mut told) = open(folder.path());
+        assert!(told.try_recv().is_err(), "the cut is no sign of another hand, also later");
         assert_eq!(audit.newest()[0].message, "after the cut");
         assert_eq!(changed(whole), None);
     }

@@ -162,6 +162,20 @@ async fn show(
     (status, Html(view::settings(&frame, &page))).into_response()
 }
 
+/// The page with a text that somebody may want to take into use, or why there is none.
+async fn proposed(shared: &Shared, visitor: &Visitor, uri: &Uri, text: Result<String, String>) -> Response {
+    let edited = async {
+        let text = text?;
+        let version = shared.settings().await?.version;
+        let review = shared.reviewed(text.clone()).await?;
+        Ok((text, version, review))
+    };
+    match edited.await {
+        Ok(edited) => show(shared, visitor, uri, None, Some(edited)).await,
+        Err(why) => show(shared, visitor, uri, said(Err(why)), None).await,
+    }
+}
+
 fn unknown(shared: &Shared, uri: &Uri, why: &str) -> Refusal {
     Refusal::new(shared, uri, StatusCode::CONFLICT, why, "open the settings anew")
 }
@@ -181,14 +195,9 @@ async fn copy_page(State(shared): State<Arc<Shared>>, Seen(visitor): Seen, Named
         let SettingsReply::Copy(text) = shared.ask_settings(Settings::Copy { number }).await? else {
             return Err("this copy cannot be read; choose another one".to_owned());
         };
-        let version = shared.settings().await?.version;
-        let review = shared.reviewed(text.clone()).await?;
-        Ok((text, version, review))
+        Ok(text)
     };
-    match asked.await {
-        Ok(edited) => show(&shared, &visitor, &uri, None, Some(edited)).await,
-        Err(why) => show(&shared, &visitor, &uri, said(Err(why)), None).await,
-    }
+    proposed(&shared, &visitor, &uri, asked.await).await
 }
 
 /// The settings with a table more, to be filled in: a sample's comments say what the vendor shows where.
@@ -208,14 +217,9 @@ async fn add_page(
     };
     let asked = async {
         let now = shared.settings().await?;
-        let text = format!("{}\n\n{}", now.text.trim_end(), sample.text);
-        let review = shared.reviewed(text.clone()).await?;
-        Ok((text, now.version, review))
+        Ok(format!("{}\n\n{}", now.text.trim_end(), sample.text))
     };
-    match asked.await {
-        Ok(edited) => show(&shared, &visitor, &uri, None, Some(edited)).await,
-        Err(why) => show(&shared, &visitor, &uri, said(Err(why)), None).await,
-    }
+    proposed(&shared, &visitor, &uri, asked.await).await
 }
 
 /// An enrolment file, pasted.
@@ -234,14 +238,9 @@ async fn enrol(
         let SettingsReply::Copy(text) = shared.ask_settings(Settings::Enrol { text: form.enrolment }).await? else {
             return Err("this did not work inside the box; try again".to_owned());
         };
-        let version = shared.settings().await?.version;
-        let review = shared.reviewed(text.clone()).await?;
-        Ok((text, version, review))
+        Ok(text)
     };
-    match asked.await {
-        Ok(edited) => show(&shared, &visitor, &uri, None, Some(edited)).await,
-        Err(why) => show(&shared, &visitor, &uri, said(Err(why)), None).await,
-    }
+    proposed(&shared, &visitor, &uri, asked.await).await
 }
 
 async fn review(

@@ -77,9 +77,11 @@ pub(super) fn status_of(error: &AccountError) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         AccountError::NoAccount => StatusCode::NOT_FOUND,
-        AccountError::NameTaken | AccountError::LastAdministrator | AccountError::TooMany | AccountError::Claimed => {
-            StatusCode::CONFLICT
-        }
+        AccountError::NameTaken
+        | AccountError::OwnAccount
+        | AccountError::LastAdministrator
+        | AccountError::TooMany
+        | AccountError::Claimed => StatusCode::CONFLICT,
         AccountError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         AccountError::Disk(_) | AccountError::Broken => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -97,6 +97,8 @@ pub(super) enum AccountError {
     NameTaken,
     #[error("there is no account of this name")]
     NoAccount,
+    #[error("this is your own account; another administrator can remove it")]
+    OwnAccount,
     #[error("this is the last administrator; make another one first")]
     LastAdministrator,
     #[error("there are {} accounts already; remove one first", store::MOST)]
@@ -315,8 +317,11 @@ impl Accounts {
         self.change(&mut book, |book| drop(book.accounts.insert(chosen.name, account))).await
     }
 
-    /// Takes an account away, and ends its sessions.
-    pub(super) async fn remove(&self, name: &str) -> Result<(), AccountError> {
+    /// Takes an account away, and ends its sessions. Nobody does that to the own one: a slip would lock its owner out.
+    pub(super) async fn remove(&self, name: &str, by: &str) -> Result<(), AccountError> {
+        if name == by {
+            return Err(AccountError::OwnAccount);
+        }
         let mut book = self.book.lock().await;
         let role = book.accounts.get(name).map(|account| account.role).ok_or(AccountError::NoAccount)?;
         if role == Role::Administrator && book.administrators() == 1 {

@@ -109,15 +109,16 @@ async fn accounts_come_and_go_and_their_sessions_with_them_but_one_administrator
     assert!(matches!(accounts.add(chosen("bob", GOOD), Role::Viewer).await, Err(AccountError::NameTaken)));
     let bob = accounts.log_in(from(2), "bob", secret(GOOD)).await.unwrap();
     assert_eq!(bob.role, Role::Viewer);
-    assert!(matches!(accounts.remove("ada").await, Err(AccountError::LastAdministrator)));
-    assert!(matches!(accounts.remove("eve").await, Err(AccountError::NoAccount)));
+    assert!(matches!(accounts.remove("ada", "ada").await, Err(AccountError::OwnAccount)));
+    assert!(matches!(accounts.remove("ada", "bob").await, Err(AccountError::LastAdministrator)));
+    assert!(matches!(accounts.remove("eve", "ada").await, Err(AccountError::NoAccount)));
     let new = "another long password";
     let wrong = accounts.change_password(from(2), secret("wrong wrong wrong"), chosen("bob", new)).await;
     assert_eq!(wrong.unwrap_err().field(), Some("current"));
     let bob_2 = accounts.change_password(from(2), secret(GOOD), chosen("bob", new)).await.unwrap();
     assert!(accounts.visitor(&bob.token, true).is_none() && accounts.visitor(&bob_2.token, true).is_some());
     assert!(matches!(accounts.log_in(from(2), "bob", secret(GOOD)).await, Err(AccountError::WrongLogin)));
-    accounts.remove("bob").await.unwrap();
+    accounts.remove("bob", "ada").await.unwrap();
     assert!(accounts.visitor(&bob_2.token, true).is_none());
     for at in 1..store::MOST {
         let account = Account { role: Role::Viewer, hash: String::new(), created: String::new(), last_login: None };

@@ -193,8 +193,6 @@ async fn remove(
     Sent(form): Sent<RemoveForm>,
 ) -> Response {
     let (status, notice) = match shared.removed(from, &visitor, &form.name).await {
-        // Who takes the own account away has no session any more.
-        Ok(()) if form.name == visitor.name => return (cookie(None), Redirect::to("/login")).into_response(),
         Ok(()) => (StatusCode::OK, done(format!("The account {} is gone, and its sessions with it.", form.name))),
         Err(error) => (status_of(&error), Some(Notice { done: false, text: error.to_string() })),
     };

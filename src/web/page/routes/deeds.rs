@@ -69,7 +69,7 @@ impl Shared {
 
     /// Takes an account away.
     pub(super) async fn removed(&self, from: IpAddr, by: &Visitor, name: &str) -> Result<(), AccountError> {
-        let result = self.accounts.remove(name).await;
+        let result = self.accounts.remove(name, &by.name).await;
         self.note(("account_removed", format!("{} removes the account {name}", by.name)), (&by.name, from), result)
             .await
     }

@@ -203,7 +203,7 @@ impl Default for Seen {
 impl Seen {
     fn look(&mut self, answer: Option<Snapshot>, link: bool, broken: bool) {
         if let Some(snapshot) = answer {
-            self.mood = Mood::of(&snapshot, link, broken);
+            self.mood = Mood::of(&snapshot, link, broken, &self.mood);
             (self.silent, self.spoke) = (0, true);
             return;
         }

@@ -5,8 +5,11 @@
 //!
 //! ```text
 //! power     steady: the box works      slow (1 s, 1 s): it starts                 dark: it does not run
+//!           winks (dark for 250 ms every 2 s): an update is installed, leave the power on
+//!           flashes (lit for 250 ms every 2 s): nobody has claimed the box on its page
 //! network   steady: a cable has link                                              dark: none has
 //! gateway   steady: every gateway ok   quick (250 ms): one has trouble            dark: none takes events
+//!           winks: as steady, and events go out
 //! fault     dark: nothing is wrong     n blinks, 1.5 s pause: see below
 //!
 //! blinks    2 no network   3 disk or queue   4 gateway   5 a source   6 the box itself (page, control socket, settings)
@@ -14,9 +17,9 @@
 //!
 //! Of several faults the lowest number is shown: it is the one to mend first, because it may be the cause of the others. One
 //! blink is no code: it cannot be told from a light that came on by itself. A board without a light for faults shows the
-//! codes on its power light.
+//! codes on its power light, before the wish to be claimed and after the warning to leave the power on.
 
-use crate::status::{Component, Health, Snapshot};
+use crate::status::{Component, Count, Gauge, Health, Line, Snapshot};
 
 use super::profile::Role;
 
@@ -24,6 +27,8 @@ use super::profile::Role;
 pub(super) const STEP_MS: u64 = 250;
 /// Steps of light and of dark in a slow blink.
 const SLOW: u64 = 4;
+/// Steps from one wink or flash to the next.
+const APART: u64 = 8;
 /// Steps of dark after the blinks of a code.
 const PAUSE: u64 = 6;
 
@@ -38,6 +43,10 @@ pub(super) enum Pattern {
     Slow,
     /// As fast as can still be seen well.
     Quick,
+    /// Lit, with a short dark now and then.
+    Wink,
+    /// Dark, with a short light now and then.
+    Flash,
     /// This many blinks, then a pause.
     Code(Trouble),
 }
@@ -65,6 +74,8 @@ impl Pattern {
             Self::On => true,
             Self::Slow => step % (2 * SLOW) < SLOW,
             Self::Quick => step.is_multiple_of(2),
+            Self::Wink => !step.is_multiple_of(APART),
+            Self::Flash => step.is_multiple_of(APART),
             Self::Code(trouble) => {
                 let blinking = 2 * trouble as u64;
                 let at = step % (blinking + PAUSE);
@@ -81,6 +92,8 @@ pub(super) struct Mood {
     link: bool,
     gateway: Pattern,
     trouble: Option<Trouble>,
+    /// Events that left since the program started.
+    delivered: u64,
 }
 
 /// How the program is.
@@ -88,23 +101,31 @@ pub(super) struct Mood {
 enum Power {
     Starts,
     Runs,
+    Unclaimed,
+    Installs,
     Silent,
+}
+
+/// That nobody has claimed the box is a state of the page which the power light has a word of its own for.
+fn waits_for_claim(line: &Line) -> bool {
+    line.gauge(Gauge::Unclaimed) > 0 && matches!(line.health, Health::Degraded(_))
 }
 
 impl Mood {
     /// The program has not said anything yet.
     pub(super) fn starting() -> Self {
-        Self { power: Power::Starts, link: false, gateway: Pattern::Off, trouble: None }
+        Self { power: Power::Starts, link: false, gateway: Pattern::Off, trouble: None, delivered: 0 }
     }
 
     /// The program says nothing any more.
     pub(super) fn silent(link: bool) -> Self {
         let trouble = if link { Trouble::Box } else { Trouble::Network };
-        Self { power: Power::Silent, link, gateway: Pattern::Off, trouble: Some(trouble) }
+        Self { power: Power::Silent, link, gateway: Pattern::Off, trouble: Some(trouble), delivered: 0 }
     }
 
-    /// Reads the status; `link` says whether a cable is in, `broken` that a light of the board is missing.
-    pub(super) fn of(snapshot: &Snapshot, link: bool, broken: bool) -> Self {
+    /// Reads the status; `link` says whether a cable is in, `broken` that a light of the board is missing, `before` what was
+    /// read a moment ago.
+    pub(super) fn of(snapshot: &Snapshot, link: bool, broken: bool, before: &Self) -> Self {
         let is = |line: &Health| matches!(line, Health::Degraded(_) | Health::Failed(_));
         let of_kind = |kind: Component| snapshot.components.iter().filter(move |line| line.component == kind);
         let outputs = || of_kind(Component::Output).map(|line| &line.health);
@@ -113,21 +134,30 @@ impl Mood {
             (of_kind(Component::Queue).any(|line| is(&line.health)), Trouble::Queue),
             (outputs().any(is), Trouble::Gateway),
             (of_kind(Component::Source).any(|line| is(&line.health)), Trouble::Source),
-            (broken || of_kind(Component::Box).any(|line| is(&line.health)), Trouble::Box),
+            (broken || of_kind(Component::Box).any(|line| is(&line.health) && !waits_for_claim(line)), Trouble::Box),
         ];
+        let delivered = of_kind(Component::Output).map(|line| line.count(Count::DeliveredEvents)).sum();
         let gateway = if outputs().all(|health| *health == Health::Healthy) && outputs().next().is_some() {
-            Pattern::On
+            // A program that started anew counts from zero.
+            if delivered > before.delivered && before.delivered > 0 { Pattern::Wink } else { Pattern::On }
         } else if outputs().any(|health| matches!(health, Health::Healthy | Health::Degraded(_))) {
             Pattern::Quick
         } else {
             Pattern::Off
         };
+        let is_set = |gauge: Gauge| of_kind(Component::Box).any(|line| line.gauge(gauge) > 0);
         let starts = snapshot.components.iter().any(|line| line.health == Health::Starting);
+        let power = [
+            (is_set(Gauge::Installing), Power::Installs),
+            (starts, Power::Starts),
+            (is_set(Gauge::Unclaimed), Power::Unclaimed),
+        ];
         Self {
-            power: if starts { Power::Starts } else { Power::Runs },
+            power: power.into_iter().find_map(|(is_so, power)| is_so.then_some(power)).unwrap_or(Power::Runs),
             link,
             gateway,
             trouble: trouble.into_iter().find_map(|(is_so, trouble)| is_so.then_some(trouble)),
+            delivered,
         }
     }
 
@@ -135,10 +165,16 @@ impl Mood {
     pub(super) fn pattern(&self, role: Role, speaks: bool) -> Pattern {
         let code = self.trouble.map(Pattern::Code);
         match role {
-            Role::Power if self.power == Power::Starts => Pattern::Slow,
-            Role::Power if speaks && self.power == Power::Silent => Pattern::Off,
-            Role::Power if speaks => Pattern::On,
-            Role::Power => code.unwrap_or(Pattern::On),
+            Role::Power => {
+                let codes = code.filter(|_| !speaks);
+                match self.power {
+                    Power::Installs => Pattern::Wink,
+                    Power::Starts => Pattern::Slow,
+                    Power::Unclaimed => codes.unwrap_or(Pattern::Flash),
+                    Power::Runs => codes.unwrap_or(Pattern::On),
+                    Power::Silent => codes.unwrap_or(Pattern::Off),
+                }
+            }
             Role::Network if self.link => Pattern::On,
             Role::Network => Pattern::Off,
             Role::Gateway => self.gateway,
@@ -163,6 +199,8 @@ mod tests {
         assert_eq!(drawn(Pattern::On, 8), "########");
         assert_eq!(drawn(Pattern::Slow, 16), "####....####....");
         assert_eq!(drawn(Pattern::Quick, 8), "#.#.#.#.");
+        assert_eq!(drawn(Pattern::Wink, 10), ".#######.#");
+        assert_eq!(drawn(Pattern::Flash, 10), "#.......#.");
         assert_eq!(drawn(Pattern::Code(Trouble::Network), 20), "#.#.......#.#.......");
         assert_eq!(drawn(Pattern::Code(Trouble::Queue), 12), "#.#.#.......");
         assert_eq!(drawn(Pattern::Code(Trouble::Gateway), 14), "#.#.#.#.......");
@@ -174,9 +212,10 @@ mod tests {
     fn no_two_patterns_look_alike() {
         let codes =
             [Trouble::Network, Trouble::Queue, Trouble::Gateway, Trouble::Source, Trouble::Box].map(Pattern::Code);
-        let all = [Pattern::Off, Pattern::On, Pattern::Slow, Pattern::Quick].into_iter().chain(codes);
+        let plain = [Pattern::Off, Pattern::On, Pattern::Slow, Pattern::Quick, Pattern::Wink, Pattern::Flash];
+        let all = plain.into_iter().chain(codes);
         let drawings: std::collections::BTreeSet<String> = all.map(|pattern| drawn(pattern, 720)).collect();
-        assert_eq!(drawings.len(), 9);
+        assert_eq!(drawings.len(), 11);
     }
 
     /// A board with one of each, all well.
@@ -189,7 +228,7 @@ mod tests {
     }
 
     fn shown(board: &Board, link: bool, speaks: bool) -> [Pattern; 4] {
-        let mood = Mood::of(&board.snapshot(), link, false);
+        let mood = Mood::of(&board.snapshot(), link, false, &Mood::starting());
         [Role::Power, Role::Network, Role::Gateway, Role::Fault].map(|role| mood.pattern(role, speaks))
     }
 
@@ -204,6 +243,37 @@ mod tests {
         board.handle(Component::Source, "two").set(Health::Starting);
         assert_eq!(shown(&board, true, true)[0], Pattern::Slow);
         assert_eq!(shown(&board, true, false)[0], Pattern::Slow);
+    }
+
+    #[test]
+    fn a_box_that_nobody_has_claimed_flashes_and_one_that_is_updated_winks() {
+        let board = well();
+        let page = board.handle(Component::Box, "page");
+        page.set(Health::degraded("nobody has claimed this box", "claim it"));
+        page.counters().set(Gauge::Unclaimed, 1);
+        assert_eq!([shown(&board, true, true)[0], shown(&board, true, false)[0]], [Pattern::Flash, Pattern::Flash]);
+        board.handle(Component::Output, "one").set(Health::failed("x", "y"));
+        let [with, without] = [shown(&board, true, true)[0], shown(&board, true, false)[0]];
+        assert_eq!(
+            [with, without],
+            [Pattern::Flash, Pattern::Code(Trouble::Gateway)],
+            "a fault is to be seen on each board"
+        );
+        board.handle(Component::Box, "update").counters().set(Gauge::Installing, 1);
+        assert_eq!([shown(&board, true, true)[0], shown(&board, true, false)[0]], [Pattern::Wink, Pattern::Wink]);
+    }
+
+    #[test]
+    fn the_gateways_light_winks_while_events_go_out() {
+        let board = well();
+        let output = board.handle(Component::Output, "one");
+        let mut mood = Mood::starting();
+        let mut shown = |by: u64| {
+            output.counters().add(Count::DeliveredEvents, by);
+            mood = Mood::of(&board.snapshot(), true, false, &mood);
+            mood.pattern(Role::Gateway, true)
+        };
+        assert_eq!([shown(5), shown(1), shown(0), shown(9)], [Pattern::On, Pattern::Wink, Pattern::On, Pattern::Wink]);
     }
 
     #[test]

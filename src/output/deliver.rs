@@ -115,12 +115,14 @@ pub(super) async fn run(
     }
 }
 
-/// Shows for ever how many events wait for this output.
+/// Shows for ever how many events wait for this output, and for how long.
 async fn show_waiting(reader: &Reader, status: &Handle) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     loop {
         tick.tick().await;
         status.counters().set(Gauge::QueuedEvents, reader.waiting());
+        let age = reader.oldest().await.map_or(Duration::ZERO, |came| status.now().since(came));
+        status.counters().set(Gauge::OldestSeconds, age.as_secs());
     }
 }
 

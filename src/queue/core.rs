@@ -18,7 +18,7 @@ use super::ledger::{Ledger, State};
 use super::position::{Lane, Outlet};
 use super::receipt::Desk;
 use super::{Closed, Config, Drain, OutputRule, Refused, Settle, Ticket, WhenFull};
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::event::{ApplianceId, Batch, BatchNumber, Checkpoint, OutputId, SourceId};
 use crate::quantity::Size;
 use crate::status::{Count, DropReason, Gauge, Handle, Health};
@@ -223,6 +223,15 @@ impl Core {
     /// Events that wait for an output.
     pub(super) fn waiting(&self, output: &OutputId) -> u64 {
         self.lock().outlets.get(output).map_or(0, |outlet| outlet.waiting)
+    }
+
+    /// The first batch that an output still needs, and the first such one that is in memory, with when it came.
+    pub(super) fn oldest(&self, output: &OutputId) -> Option<(u64, Option<(u64, Timestamp)>)> {
+        let inner = self.lock();
+        let outlet = inner.outlets.get(output).filter(|outlet| outlet.waiting > 0)?;
+        let first = outlet.done.first_gap(0);
+        let mut held = inner.held.range(first..).filter(|(number, _)| !outlet.done.contains(**number));
+        Some((first, held.next().map(|(number, held)| (*number, held.batch.first_received()))))
     }
 
     /// Counts events that a source had to give up before they became a batch.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Closed;
 use super::core::{Core, Next};
 use super::segment::{Looked, Shelf};
+use crate::clock::Timestamp;
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId};
 use crate::status::Count;
 
@@ -58,6 +59,23 @@ impl Reader {
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.core.waiting(&self.output)
+    }
+
+    /// When the oldest event came that waits for this output; `None` while nothing waits, and where the disk cannot tell.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn oldest(&self) -> Option<Timestamp> {
+        let (first, held) = self.core.oldest(&self.output)?;
+        if let Some((number, came)) = held
+            && number == first
+        {
+            return Some(came);
+        }
+        let shelf = Arc::clone(&self.shelf);
+        let stored = tokio::task::spawn_blocking(move || shelf.index().next(first).ok().flatten()).await.ok().flatten();
+        let stored = stored.map(|(number, place)| (number, Timestamp(place.first_received)));
+        stored.into_iter().chain(held).min_by_key(|(number, _)| *number).map(|(_, came)| came)
     }
 
     /// The box's name inside event ids.

@@ -88,6 +88,8 @@ names! {
         BehindEvents = "behind_events", "Events that the vendor holds and this source has not read yet.";
         ReceiveBufferBytes = "receive_buffer_bytes", "The kernel's receive buffer of all UDP sockets of this source.";
         LagSeconds = "lag_seconds", "How far the feed that is furthest behind is from the present.";
+        Unclaimed = "unclaimed", "1 while nobody has claimed the box on its page.";
+        Installing = "installing", "1 while an update is being installed: the power must stay on.";
     }
 }
 

@@ -8,10 +8,14 @@ use crate::queue::{Config, OutputRule, Queue, Settle};
 use crate::status::{Board, Component, Count};
 
 fn batch(text: &str) -> Batch {
+    came_at(text, Timestamp(1))
+}
+
+fn came_at(text: &str, received: Timestamp) -> Batch {
     let mut builder = BatchBuilder::new("fw".into(), Kind::Syslog, BatchLimits::default());
     let origin = Origin::new(Transport::Udp, None);
     let bytes = text.as_bytes();
-    builder.push(&Record { received: Timestamp(1), origin: &origin, id: None, cut_from: None, bytes });
+    builder.push(&Record { received, origin: &origin, id: None, cut_from: None, bytes });
     builder.seal().unwrap()
 }
 
@@ -58,6 +62,30 @@ async fn what_was_settled_is_there_after_a_restart_and_without_its_index() {
     let reader = queue.reader(&OutputId::from("gw"));
     assert!(tokio::time::timeout(Duration::from_millis(50), reader.next()).await.is_err(), "nothing comes twice");
     assert_eq!(queue.ledger()[&"fw".into()].delivered, 50);
+}
+
+#[tokio::test]
+async fn the_oldest_that_waits_is_known_in_memory_and_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, board) = (Config::default(), Board::new(Clock::System));
+    let queue = open(folder.path(), &config, &board);
+    let oldest = async |queue: &Queue| queue.reader(&OutputId::from("gw")).oldest().await;
+    assert_eq!(oldest(&queue).await, None);
+    for at in 7..10 {
+        let ticket = queue.intake().submit(came_at(&at.to_string(), Timestamp(at))).await.unwrap();
+        assert_eq!(oldest(&queue).await, Some(Timestamp(7)));
+        ticket.settled().await.unwrap();
+    }
+    queue.close(Duration::from_secs(10)).await;
+    let queue = open(folder.path(), &config, &board);
+    assert_eq!(oldest(&queue).await, Some(Timestamp(7)), "on the disk");
+    let new = queue.intake().submit(came_at("10", Timestamp(10))).await.unwrap();
+    assert_eq!(oldest(&queue).await, Some(Timestamp(7)), "on the disk, and a newer one in memory");
+    assert_eq!(texts(&queue, 2).await, ["10", "7"], "live first");
+    new.settled().await.unwrap();
+    assert_eq!(oldest(&queue).await, Some(Timestamp(8)));
+    assert_eq!(texts(&queue, 2).await, ["8", "9"]);
+    assert_eq!(oldest(&queue).await, None);
 }
 
 #[tokio::test]

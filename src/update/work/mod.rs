@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::control::{self, Answer};
 use crate::event::Teller;
 use crate::net::Backoff;
-use crate::status::{Board, Handle, Health};
+use crate::status::{Board, Gauge, Handle, Health};
 use crate::update::error::{RaucError, UpdateError};
 use crate::update::offer::Schedule;
 use crate::update::rauc::Rauc;
@@ -266,6 +266,8 @@ impl Worker {
         self.shown.fell_back.clone_from(&self.store.state.fell_back);
         self.context.desk.shown.send_replace(self.shown.clone());
         self.context.status.set(self.health());
+        let installs = matches!(self.shown.phase, Phase::Installing { .. });
+        self.context.status.counters().set(Gauge::Installing, installs.into());
     }
 
     fn health(&self) -> Health {

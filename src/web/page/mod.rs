@@ -53,7 +53,7 @@ use crate::event::Teller;
 use crate::net::tls::{Acceptor, Fingerprint, TlsError};
 use crate::net::{Listen, SocketName, Sockets};
 use crate::secret::Secret;
-use crate::status::{Board, Handle, Health};
+use crate::status::{Board, Gauge, Handle, Health};
 use account::Accounts;
 use audit::Audit;
 use feed::Feed;
@@ -313,7 +313,9 @@ async fn look_after(shared: &Shared, acceptor: &Acceptor, addresses: &[SocketAdd
             Ok(Err(error)) => Some(error),
             Err(error) => Some(error.to_string()),
         };
-        shared.context.status.set(health(shared, acceptor.valid_until(), trouble, addresses));
+        let status = &shared.context.status;
+        status.counters().set(Gauge::Unclaimed, (!shared.accounts.is_claimed()).into());
+        status.set(health(shared, acceptor.valid_until(), trouble, addresses));
         tokio::select! {
             () = stop.cancelled() => return,
             _ = timeout(LOOK, shared.look.notified()) => {}

@@ -253,38 +253,6 @@ mod tests {
         assert!(error.to_string().ends_with("cannot be white"), "{error}");
     }
 
-    /// On a chip that the kernel simulates (gpio-sim), with the label `sapphire-lines`: tests/image/test_lights.py has a machine
-    /// with one, and names its folder, where the kernel says what a line has been set to.
-    #[test]
-    fn a_line_is_driven_as_it_is_wired() {
-        let Some(lines) = std::env::var_os("GPIO_LINES").map(PathBuf::from) else {
-            println!("SKIPPED  a GPIO line: no chip is simulated here; tests/run --full image has a machine with one");
-            return;
-        };
-        let level =
-            |line: u32| fs::read_to_string(lines.join(format!("sim_gpio{line}/value"))).unwrap().trim().to_owned();
-        let wired = |chip: &str, line, active_low| {
-            let gpio = Some(Gpio { chip: chip.to_owned(), line, active_low });
-            open(&lines, &Led { role: Role::Fault, class: None, gpio, colour: Colour::Red })
-        };
-        for (line, active_low, lit, dark) in [(3, false, "1", "0"), (5, true, "0", "1")] {
-            let mut light = wired("sapphire-lines", line, active_low).unwrap();
-            assert_eq!(level(line), dark, "taken dark");
-            light.set_high().unwrap();
-            assert_eq!((level(line).as_str(), light.is_set_high().unwrap()), (lit, true));
-            let taken = wired("sapphire-lines", line, active_low).err().unwrap().to_string();
-            assert!(
-                taken.starts_with(&format!("line {line} of the GPIO chip \"sapphire-lines\" cannot be used")),
-                "{taken}"
-            );
-            light.set_low().unwrap();
-            assert_eq!((level(line).as_str(), light.is_set_low().unwrap()), (dark, true));
-        }
-        assert!(wired("sapphire-lines", 99, false).is_err());
-        let none = wired("nothing", 1, false).err().unwrap();
-        assert_eq!(none.to_string(), "there is no GPIO chip with the label \"nothing\"");
-    }
-
     #[test]
     fn a_star_stands_for_a_number() {
         let sys = sys(&[("input10::capslock", PLAIN), ("inputx::capslock", PLAIN), ("input3::numlock", PLAIN)]);

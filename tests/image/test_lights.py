@@ -26,14 +26,15 @@ class Small:
         command = [
             "qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "1024", "-display", "none", "-no-reboot",
             "-kernel", FOLDER / "kernel", "-initrd", FOLDER / "initrd", "-append", "console=ttyS0 quiet",
-            "-smbios", "type=2,manufacturer=Silicom,product=80500-0214-G",
+            "-smbios", "type=1,manufacturer=Silicom", "-smbios", "type=2,manufacturer=Silicom,product=80500-0214-G",
             "-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,id=card,romfile=",
             "-serial", "stdio", "-monitor", f"tcp:127.0.0.1:{self.monitor},server=on,wait=off",
         ]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent
         )
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
 
     def listen(self):
         while part := os.read(self.process.stdout.fileno(), 65536):
@@ -69,7 +70,8 @@ class Small:
 
     def close(self):
         self.process.kill()
-        self.process.wait()
+        self.listener.join()
+        self.process.communicate()
 
 
 class Lights(unittest.TestCase):
@@ -109,7 +111,7 @@ class Lights(unittest.TestCase):
         self.code(2)
         box.cable(True)
         # Events that go out are seen: a short dark every two seconds.
-        box.tell("(while sleep 0.2; do echo '<13>Nov 29 12:00:00 fw1 app: an event'; done | nc -u 127.0.0.1 514) & senders=$!")
+        box.tell("(while sleep 0.2; do echo '<13>Nov 29 12:00:00 fw1 app: an event'; done | nc 127.0.0.1 514) & senders=$!")
         self.shows(GATEWAY, [(0, 1), (1, 7), (0, 1)])
         # A program that has ended: power is dark, six blinks.
         box.tell("kill $senders; kill -9 $run")
@@ -120,7 +122,9 @@ class Lights(unittest.TestCase):
             self.assertEqual(box.changes(light, 0)[-1][0], 0, "dark at the end")
 
     def test_a_gpio_line_is_driven_as_it_is_wired(self):
-        said = self.box.tell("GPIO_LINES=/sys/devices/platform/gpio-sim.0/gpiochip0 unit-tests --nocapture hw::led::tests::a_line")
+        test = "hw::led::tests::a_line_is_driven_the_way_round_it_is_wired"
+        sim = "sapphire-lines=/sys/devices/platform/gpio-sim.0/gpiochip0/sim_gpio1"
+        said = self.box.tell(f"GPIO_SIM={sim} unit-tests --nocapture --exact {test}")
         self.assertIn("test result: ok. 1 passed", said)
         self.assertNotIn("SKIPPED", said)
 

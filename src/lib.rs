@@ -12,10 +12,12 @@
 //!  4  web/                           the local HTTP listener
 //!  3  source/ output/                the two doors: data in, data out
 //!     host/ hw/ update/              the machine below, its lights, its firmware
+//!     support/                       what somebody needs who helps from afar
 //!  2  queue/                         the hearth: durable, between the doors
 //!  1  wire/ net/ status/ control/    formats; sockets and TLS; health; requests to the running program
 //!  0  event/ quantity/ secret/ clock/  the words everyone uses
 //!     durable/                       small files that a power cut leaves whole
+//!     form/                          what people are asked for each type of source and output
 //! ```
 
 pub mod app;
@@ -26,6 +28,7 @@ pub mod control;
 pub mod demo;
 pub mod durable;
 pub mod event;
+pub mod form;
 pub mod host;
 pub mod hw;
 pub mod net;
@@ -35,6 +38,7 @@ pub mod queue;
 pub mod secret;
 pub mod source;
 pub mod status;
+pub mod support;
 pub mod update;
 pub mod web;
 pub mod wire;

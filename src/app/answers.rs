@@ -8,15 +8,19 @@ use tokio::sync::{mpsc, watch};
 
 use super::changes;
 use super::hearth::{Tap, Window};
+use crate::clock::{Clock, Timestamp};
 use crate::control::{self, Answer, Handler};
-use crate::event::{ApplianceId, Batch, BatchNumber};
+use crate::event::{ApplianceId, Batch, BatchNumber, SourceId};
 use crate::output::{Encoder, Readings};
 use crate::status::{Board, Component};
+use crate::support::Ring;
 use crate::update;
 
 /// Why there is nothing to be said of the queue yet, or any more.
 const OPENING: &str = "the queue is still being opened; ask again in a moment";
 const STOPPING: &str = "the program is stopping";
+/// More than anybody looks through; written out that is some ten MiB of JSON, a piece at a time.
+const MOST_REPLAYED: u64 = 20_000;
 
 /// What is known only once the queue is open.
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Answers {
     pub(super) look: Arc<OnceLock<Look>>,
     pub(super) updates: update::Door,
     pub(super) settings: changes::Door,
+    pub(super) log: Ring,
 }
 
 impl Handler for Answers {
@@ -46,9 +51,14 @@ impl Handler for Answers {
         to_raw_value(&ledger).map_err(|error| format!("the ledger cannot be written: {error}"))
     }
 
-    async fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) {
+    async fn tap(&self, source: Option<String>, last_minutes: Option<u32>, to: mpsc::Sender<Answer>) {
         let refused = match self.begin(source.as_deref()) {
             Ok((tap, appliance, readings)) => {
+                if let Some(minutes) = last_minutes
+                    && !self.replay(minutes, source.as_deref(), (appliance, &readings), &to).await
+                {
+                    return;
+                }
                 self.events(tap, appliance, readings, source.as_deref(), &to).await;
                 return;
             }
@@ -56,6 +66,10 @@ impl Handler for Answers {
         };
         // The client that asked may be gone already; nobody else wants to know.
         let _ = to.send(refused).await;
+    }
+
+    fn log(&self) -> String {
+        self.log.text()
     }
 
     async fn settings(&self, wish: control::Settings) -> Answer {
@@ -80,6 +94,44 @@ impl Answers {
             }
             _ => Ok((tap, appliance, look.readings.clone())),
         }
+    }
+
+    /// Sends what is still there of the last minutes; false if whoever asked has gone.
+    async fn replay(
+        &self,
+        minutes: u32,
+        source: Option<&str>,
+        (appliance, readings): (ApplianceId, &Readings),
+        to: &mpsc::Sender<Answer>,
+    ) -> bool {
+        let since = Clock::System.now().micros().saturating_sub(u64::from(minutes).saturating_mul(60_000_000));
+        let (look, source) = (self.look.get().cloned(), source.map(SourceId::from));
+        let find = move || look?.window.recent(Timestamp(since), source.as_ref(), MOST_REPLAYED);
+        let mut recent = match tokio::task::spawn_blocking(find).await {
+            Ok(Some(Ok(recent))) => recent,
+            Ok(Some(Err(error))) => {
+                let words = format!("what is in the queue cannot be read: {error}; try again in a moment");
+                return to.send(Answer::Refused(words)).await.is_ok();
+            }
+            _ => return false,
+        };
+        let (mut events, is_whole) = (0, recent.is_whole());
+        loop {
+            let read = tokio::task::spawn_blocking(move || {
+                let next = recent.take_next();
+                (recent, next)
+            });
+            let Ok((rest, next)) = read.await else { return false };
+            recent = rest;
+            let Some((number, batch)) = next else { break };
+            events += u64::from(batch.count());
+            for answer in self.encode(appliance, readings, number, &batch) {
+                if to.send(answer).await.is_err() {
+                    return false;
+                }
+            }
+        }
+        to.send(Answer::Replayed { events, is_whole }).await.is_ok()
     }
 
     async fn events(

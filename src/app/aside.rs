@@ -22,6 +22,7 @@ use crate::config::{Config, samples};
 use crate::control::Server;
 use crate::event::Teller;
 use crate::status::{Board, Component, Health};
+use crate::support::Ring;
 use crate::update;
 use crate::web;
 
@@ -65,6 +66,9 @@ struct Known {
     updates: update::Door,
     settings: changes::Door,
     teller: Teller,
+    log: Ring,
+    /// The settings file; none where the program is another one's guest.
+    file: Option<PathBuf>,
     /// The box's name: whoever is being answered stays so when it changes.
     name: watch::Receiver<Arc<str>>,
     kinds: watch::Receiver<web::page::Kinds>,
@@ -105,6 +109,7 @@ impl Aside {
         board: Board,
         supervisor: Pulse,
         (updates, settings, teller): (update::Door, changes::Door, Teller),
+        (log, file): (Ring, Option<PathBuf>),
     ) -> io::Result<(Self, Orders)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
@@ -114,7 +119,7 @@ impl Aside {
         let look: Arc<OnceLock<Look>> = Arc::default();
         let (queue, known) = (
             Arc::clone(&look),
-            Known { look: Arc::clone(&look), updates, settings, teller, name: name_of, kinds: kinds_of },
+            Known { look: Arc::clone(&look), updates, settings, teller, log, file, name: name_of, kinds: kinds_of },
         );
         let parts: Vec<(&'static str, Age)> = vec![
             ("supervisor", Box::new(move || supervisor.age())),
@@ -205,6 +210,8 @@ fn page(board: Board, wanted: Page, known: Known) -> Factory {
             status: board.handle(Component::Box, "page"),
             clock: Clock::System,
             teller: known.teller.clone(),
+            log: known.log.clone(),
+            file: known.file.clone(),
             stop,
         };
         let run = web::page::run(wanted.config.clone(), context, |_| {});
@@ -231,6 +238,7 @@ fn answers(board: &Board, known: &Known) -> Answers {
         look: Arc::clone(&known.look),
         updates: known.updates.clone(),
         settings: known.settings.clone(),
+        log: known.log.clone(),
     }
 }
 

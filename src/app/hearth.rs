@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId, SourceId};
 use crate::output;
-use crate::queue::{Intake, OutputRule, Queue, Reader, Totals};
+use crate::queue::{Intake, OutputRule, Queue, Reader, Recent, Totals};
 use crate::status::{Board, Component};
 
 /// Even a stop that is cut short gives the queue this long: what it holds in memory was taken from senders that may not
@@ -111,6 +111,16 @@ impl Window {
     /// What each source's events came to; nothing once the queue is closed.
     pub(super) fn ledger(&self) -> Option<BTreeMap<SourceId, Totals>> {
         self.0.upgrade().map(|queue| queue.ledger())
+    }
+
+    /// What is still there since a time; nothing once the queue is closed. Blocks on the disk, briefly.
+    pub(super) fn recent(
+        &self,
+        since: Timestamp,
+        source: Option<&SourceId>,
+        most_events: u64,
+    ) -> Option<std::io::Result<Recent>> {
+        self.0.upgrade().map(|queue| queue.recent(since, source, most_events))
     }
 
     /// Batches from now on, and the box's name in their events' ids; nothing once the queue is closed.

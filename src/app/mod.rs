@@ -34,6 +34,7 @@ use crate::config::{Config, ConfigError, Level};
 use crate::event::Teller;
 use crate::net::Sockets;
 use crate::status::{Board, Health};
+use crate::support::Ring;
 use crate::update;
 pub use changes::undo as take_back_unconfirmed;
 pub use parts::box_name;
@@ -62,6 +63,8 @@ pub enum Host {
         fallback: Option<Fallback>,
         /// Called when the settings change what is logged.
         set_level: Box<dyn Fn(Level) + Send>,
+        /// The last lines of the log.
+        log: Ring,
     },
     /// Another program in the same process, which ends it through [`App::stopper`].
     Embedded,
@@ -222,7 +225,11 @@ impl App {
             teller.tell(changes::undone_notice(by));
         }
         let (settings, changes) = changes::door();
-        let aside = Aside::start(&config, board.clone(), pulse.clone(), (door, settings, teller.clone()));
+        let kept = match &host {
+            Host::Process { log, settings, .. } => (log.clone(), Some(settings.clone())),
+            Host::Embedded => (Ring::default(), None),
+        };
+        let aside = Aside::start(&config, board.clone(), pulse.clone(), (door, settings, teller.clone()), kept);
         let (aside, orders) = aside.map_err(AppError::Threads)?;
         let ended = runtime.block_on(async {
             let hearth = match Hearth::open(&config, &board).await {

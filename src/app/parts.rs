@@ -17,7 +17,7 @@ use crate::event::{Notice, Teller};
 use crate::net::Sockets;
 use crate::output::{self, Readings};
 use crate::source;
-use crate::status::{Board, Component};
+use crate::status::{Board, Component, Health};
 use crate::update;
 
 /// The line of what tells of drops and gaps.
@@ -105,6 +105,10 @@ impl Parts {
     pub(super) fn start_source(&self, supervisor: &mut Supervisor, config: &source::Config, hearth: &Hearth) {
         let key = source_key(config);
         let status = self.board.handle(key.component, &key.id);
+        if !config.enabled() {
+            status.set(Health::Paused);
+            return;
+        }
         let (config, intake, sockets) = (config.clone(), hearth.intake(), self.sockets.clone());
         let (state_dir, teller) = (self.state_dir.clone(), self.teller.clone());
         let handle = status.clone();
@@ -173,6 +177,10 @@ impl Parts {
     ) {
         let key = output_key(config);
         let status = self.board.handle(key.component, &key.id);
+        if !config.enabled() {
+            status.set(Health::Paused);
+            return;
+        }
         let (config, reader, readings) = (config.clone(), hearth.reader(config.id()), self.readings.clone());
         let (handle, name) = (status.clone(), Arc::clone(name));
         let factory: Factory = Box::new(move |stop: CancellationToken| {

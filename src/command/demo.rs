@@ -10,6 +10,7 @@ use super::log;
 use crate::config::Level;
 use crate::demo::{self, Screen, Verdict};
 use crate::quantity::Span;
+use crate::support::Ring;
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -33,7 +34,7 @@ pub(super) struct Options {
 pub(super) fn demo(options: Options) -> anyhow::Result<ExitCode> {
     let Options { length, seed, rate, dir, keep } = options;
     // What the box and the gateway have to say of the cut is on the screen; their log would only tear it.
-    let _set_level = log::start(Level::Error);
+    let _set_level = log::start(Level::Error, &Ring::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut out = io::stdout();
     let terminal = out.is_terminal();

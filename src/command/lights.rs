@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{SETTINGS, apply, log, small_runtime, status};
 use crate::config::{Config, Version};
 use crate::hw;
+use crate::support::Ring;
 
 /// How often the settings are looked at. Whoever changes them waits for more than the lights.
 const LOOK: Duration = Duration::from_secs(2);
@@ -32,7 +33,7 @@ pub(super) fn lights(options: &Options) -> anyhow::Result<ExitCode> {
         let show = async {
             while !stop.is_cancelled() {
                 let (config, version) = apply::settings(&options.config)?;
-                logging.get_or_insert_with(|| log::start(config.log.level));
+                logging.get_or_insert_with(|| log::start(config.log.level, &Ring::default()));
                 show(&config, changed(&options.config, version), &stop).await?;
             }
             anyhow::Ok(())

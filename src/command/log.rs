@@ -13,11 +13,14 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Level;
+use crate::support::Ring;
 
-/// Starts logging; what comes back changes the level later.
-pub(super) fn start(level: Level) -> Box<dyn Fn(Level) + Send> {
+/// Starts logging, also into the ring; what comes back changes the level later.
+pub(super) fn start(level: Level, ring: &Ring) -> Box<dyn Fn(Level) + Send> {
     let (layer, handle) = reload::Layer::new(filter(level));
-    let registry = tracing_subscriber::registry().with(layer);
+    let ring = ring.clone();
+    let kept = lines::layer().compact().with_ansi(false).with_writer(move || ring.line());
+    let registry = tracing_subscriber::registry().with(layer).with(kept);
     // systemd sets this where standard error goes to its journal, which keeps time and priority itself (systemd.exec(5)).
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         let format = Journal(Format::default().compact().without_time().with_level(false).with_ansi(false));

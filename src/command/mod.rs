@@ -11,12 +11,14 @@ mod import;
 mod ledger;
 mod lights;
 mod log;
+mod passphrase;
 mod queue;
 mod run;
 mod settings;
 mod source;
 mod ssh;
 mod status;
+mod support;
 mod survey;
 mod table;
 mod tap;
@@ -32,6 +34,8 @@ use crate::config::Config;
 
 /// Where the image keeps the settings.
 const SETTINGS: &str = "/etc/sapphire-edge/settings.toml";
+/// Who asks, in the log and in events.
+const BY: &str = "somebody on the box";
 
 /// Gets security logs from this site to the gateway, and loses none.
 ///
@@ -124,6 +128,12 @@ enum Command {
     #[command(subcommand)]
     Update(update::Command),
 
+    /// Write all that somebody needs who looks for a fault from afar into one file (.tar.gz), without secrets.
+    ///
+    /// Status, ledger, settings, versions, the last lines of the log, the audit log, disk and network; also when the appliance
+    /// does not run. To be run as root or as the program's user: what is secret has to be known to be kept out.
+    Support(support::Options),
+
     /// Look into the queue's files, check them, take events out, mend them.
     #[command(subcommand)]
     Queue(queue::Command),
@@ -189,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Source(command) => source::source(&command),
         Command::Import(command) => import::import(&command),
         Command::Update(command) => update::update(command),
+        Command::Support(options) => support::support(&options),
         Command::Queue(command) => queue::queue(&command),
         Command::Demo(options) => demo::demo(options),
     };

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use super::log;
 use crate::app::{self, App, Ended, Fallback, Host};
 use crate::config::{Config, ConfigError, Kept};
+use crate::support::Ring;
 
 pub(super) fn run(settings: &Path) -> anyhow::Result<ExitCode> {
     let undone = app::take_back_unconfirmed(settings);
     let (config, fallback) = load(settings)?;
-    let set_level = log::start(config.log.level);
+    let ring = Ring::default();
+    let set_level = log::start(config.log.level, &ring);
     let undone = undone.unwrap_or_else(|error| {
         tracing::error!(%error, "settings that nobody confirmed cannot be taken back");
         None
@@ -18,7 +20,8 @@ pub(super) fn run(settings: &Path) -> anyhow::Result<ExitCode> {
     if let Some(fallback) = &fallback {
         tracing::error!(error = %fallback.error, kept = %fallback.kept.display(), "the settings file is wrong; a kept copy is used");
     }
-    let app = App::build(config, Host::Process { settings: settings.to_owned(), undone, fallback, set_level })?;
+    let host = Host::Process { settings: settings.to_owned(), undone, fallback, set_level, log: ring };
+    let app = App::build(config, host)?;
     match app.run()? {
         Ended::Stopped | Ended::CutShort { .. } => Ok(ExitCode::SUCCESS),
         Ended::Failed(reason) => Err(anyhow::anyhow!(reason)),

@@ -5,14 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 
 use super::table::{Align, table};
-use super::{Where, small_runtime};
-use crate::control::{Answer, Client, Request, Settings, SettingsNow, SettingsReply};
-
-/// Who asks, in the log and in events.
-const BY: &str = "somebody on the box";
+use super::{BY, Where, passphrase, small_runtime};
+use crate::control::{Answer, Client, Passphrase, Request, Settings, SettingsNow, SettingsReply};
+use crate::durable;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -29,6 +29,25 @@ pub(super) enum Command {
     Confirm(Asked),
     /// Go back to what was before settings that wait to be confirmed.
     TakeBack(Asked),
+    /// Keep the settings in a file, with the secrets, keys and certificates that they name, sealed with a passphrase.
+    ///
+    /// Accounts and the page's own certificate are not in it. Only the passphrase opens it again.
+    Backup(Sealed),
+    /// Take the settings of a backup into use, like `settings apply`; its secrets, keys and certificates come into the box.
+    ///
+    /// What is in the box is not written over: a file with another content gets another name, and the settings lead to it.
+    Restore(Sealed),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Sealed {
+    /// The backup.
+    file: PathBuf,
+    /// A file with the passphrase; without it, it is asked for.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    at: Where,
 }
 
 #[derive(Args, Debug)]
@@ -68,6 +87,8 @@ pub(super) fn settings(command: &Command) -> anyhow::Result<ExitCode> {
         }
         Command::Apply(change) => apply(change),
         Command::Confirm(Asked { at }) => done(&at.socket(), Settings::Confirm { by: BY.to_owned() }, "confirmed"),
+        Command::Backup(sealed) => backup(sealed),
+        Command::Restore(sealed) => restore(sealed),
         Command::TakeBack(Asked { at }) => done(&at.socket(), Settings::TakeBack { by: BY.to_owned() }, "taken back"),
     }
 }
@@ -137,6 +158,33 @@ pub(super) fn enrol(enrolment: &Enrolment) -> anyhow::Result<ExitCode> {
         SettingsReply::Copy(text) => apply_text(&socket, text),
         other => anyhow::bail!("the running program answered something else: {other:?}"),
     }
+}
+
+fn backup(options: &Sealed) -> anyhow::Result<ExitCode> {
+    let words = passphrase::read(options.passphrase_file.as_deref(), true)?;
+    let reply = ask(&options.at.socket(), Settings::Backup { passphrase: Passphrase::new(&words) })?;
+    let SettingsReply::Backup { sealed, left_out } = reply else {
+        anyhow::bail!("the running program answered something else: {reply:?}")
+    };
+    let failed = |error: io::Error| anyhow::anyhow!("{}: {error}", options.file.display());
+    durable::replace_secret(&options.file, &STANDARD.decode(sealed)?).map_err(failed)?;
+    let mut out = io::stdout().lock();
+    left_out.iter().try_for_each(|file| writeln!(out, "not in it: {file}"))?;
+    writeln!(out, "{}", options.file.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn restore(options: &Sealed) -> anyhow::Result<ExitCode> {
+    let failed = |error: io::Error| anyhow::anyhow!("{}: {error}", options.file.display());
+    let sealed = STANDARD.encode(fs::read(&options.file).map_err(failed)?);
+    let words = passphrase::read(options.passphrase_file.as_deref(), false)?;
+    let socket = options.at.socket();
+    let reply = ask(&socket, Settings::Restore { sealed, passphrase: Passphrase::new(&words) })?;
+    let SettingsReply::Restored { text, notes } = reply else {
+        anyhow::bail!("the running program answered something else: {reply:?}")
+    };
+    notes.iter().try_for_each(|note| writeln!(io::stdout().lock(), "{note}"))?;
+    apply_text(&socket, text)
 }
 
 /// Takes a text into use, and says what came of it.

@@ -28,6 +28,13 @@ pub(super) enum Command {
     /// runs after the next restart, is judged then, and the box goes back by itself if it does not work. Leaving this command
     /// does not stop the install.
     Install(Install),
+    /// Restart the box into what is installed, window or not.
+    Restart(Options),
+    /// Go back to the version before.
+    ///
+    /// A version on trial is given up, one that is installed is not started; else the box restarts into the slot that it ran
+    /// from before. The version that is left is not taken again by itself.
+    RollBack(Options),
 }
 
 #[derive(Args, Debug)]
@@ -63,6 +70,8 @@ pub(super) fn update(command: Command) -> anyhow::Result<ExitCode> {
             let (allow_downgrade, reboot) = (install.allow_downgrade, install.reboot);
             (install.options, control::Update::Install { from, allow_downgrade, reboot })
         }
+        Command::Restart(options) => (options, control::Update::Restart),
+        Command::RollBack(options) => (options, control::Update::RollBack { by: super::BY.to_owned() }),
     };
     let is_status = wish == control::Update::Status;
     let status = small_runtime()?.block_on(ask(&options.at.socket(), wish))?;
@@ -143,8 +152,16 @@ fn show(status: &Status) -> String {
     {
         let _ = writeln!(text, "the manifest could not be read at {at}: {problem}");
     }
+    if let Some(failed) = &status.failed {
+        let _ = writeln!(text, "the last install came to nothing ({}): {}", failed.at, failed.why);
+    }
     for entry in &status.fell_back {
-        let _ = writeln!(text, "version {} did not work here ({}): {}", entry.version, entry.at, entry.why);
+        let _ = match &entry.by {
+            Some(_) => {
+                writeln!(text, "version {} is not taken again by itself ({}): {}", entry.version, entry.at, entry.why)
+            }
+            None => writeln!(text, "version {} did not work here ({}): {}", entry.version, entry.at, entry.why),
+        };
     }
     let header = ["slot", "boot name", "state", "boots", "version"].map(|title| (title, Align::Left));
     let rows: Vec<Vec<String>> = status
@@ -187,6 +204,7 @@ mod tests {
                 version: "1.1.0".to_owned(),
                 at: "2026-11-20T02:00:00.000Z".to_owned(),
                 why: "output gateway fails (tls) since the update".to_owned(),
+                by: None,
             }],
             ..Status::default()
         };

@@ -9,6 +9,8 @@
 use serde::Deserialize;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
+use super::edit::set;
+
 /// The output that an enrolment makes, or finds.
 const GATEWAY: &str = "gateway";
 /// The form that is understood.
@@ -99,18 +101,6 @@ impl Enrolment {
 /// The settings that an enrolment brings.
 fn more(text: &str) -> Result<DocumentMut, EnrolmentError> {
     text.parse().map_err(|error: toml_edit::TomlError| EnrolmentError::Garbled(error.message().to_owned()))
-}
-
-/// Sets a key and keeps what stands around it.
-fn set(table: &mut Table, key: &str, new: Value) {
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) => {
-            let decor = old.decor().clone();
-            *old = new;
-            *old.decor_mut() = decor;
-        }
-        None => drop(table.insert(key, Item::Value(new))),
-    }
 }
 
 /// Adds what is not there: a whole table, or the tables of a list whose ids are new.

@@ -8,6 +8,8 @@
 //! `[[output]]` are taken apart here and each table goes to the struct of its `type` (`kind.rs`). A private derive macro for
 //! settings would do the same with much more to learn.
 
+mod backup;
+mod edit;
 mod enrolment;
 mod foreign;
 mod kept;
@@ -21,6 +23,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{Backup, BackupError, BackupFile};
+pub use edit::{EditError, edit, values};
 pub use enrolment::{Enrolment, EnrolmentError};
 pub use foreign::Version;
 pub use kept::Kept;

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use super::kind::Part as _;
 use super::*;
+use crate::control::Edit;
+use crate::form::Form;
 
 /// What a file of the table says about itself: `# expect LINE:COLUMN KEY | part of what | part of the advice`.
 #[derive(Debug)]
@@ -136,6 +139,77 @@ fn every_key_of_a_component_is_written_in_its_sample() {
     for (name, sample, shape) in samples() {
         let missing = missing_keys(table::Sample::Component(sample), &shape);
         assert!(missing.is_empty(), "{name}: {missing:?}");
+    }
+}
+
+/// Each type with its list, its sample, its form and the keys of its struct.
+fn forms() -> Vec<(&'static str, &'static str, &'static Form, table::Shape)> {
+    let all =
+        source::FORMS.iter().map(|form| ("source", *form)).chain(output::FORMS.iter().map(|form| ("output", *form)));
+    let of = |(list, form): (&'static str, &'static Form)| {
+        let (sample, shape) = match list {
+            "source" => {
+                source::Config::KINDS.iter().find(|kind| kind.name == form.kind).map(|kind| (kind.sample, kind.shape))
+            }
+            _ => output::Config::KINDS.iter().find(|kind| kind.name == form.kind).map(|kind| (kind.sample, kind.shape)),
+        }
+        .unwrap_or_else(|| panic!("there is no {list} of type {}", form.kind));
+        (list, sample, form, shape())
+    };
+    all.map(of).collect()
+}
+
+#[test]
+fn every_type_has_a_form_and_what_it_asks_for_is_a_key_with_that_default() {
+    assert_eq!(forms().len(), samples().len());
+    for (_, _, form, shape) in forms() {
+        let mut keys = Vec::new();
+        shape.each_table(|table, names| {
+            let below = |name: &String| if table.is_empty() { name.clone() } else { format!("{table}.{name}") };
+            keys.extend(names.iter().map(below));
+        });
+        let inside =
+            form.inside.iter().flat_map(|inside| inside.asks.iter().map(|f| format!("{}.{}", inside.list, f.key)));
+        for key in form.fields().map(|field| field.key.to_owned()).chain(inside) {
+            assert!(keys.contains(&key), "{}: there is no key {key}", form.kind);
+        }
+        for field in form.fields().filter(|field| !field.is_file()) {
+            let (table, key) = field.key.rsplit_once('.').unwrap_or(("", field.key));
+            let default = shape.default(table, key).map(|value| {
+                let whole = field.key.rsplit('.').fold(value, |value, key| serde_json::json!({ key: value }));
+                field.shown(&whole)
+            });
+            assert_eq!(field.default, default.unwrap_or_default(), "{}: {}", form.kind, field.key);
+        }
+    }
+}
+
+#[test]
+fn a_form_filled_with_good_values_gives_those_settings() {
+    for (list, sample, form, _) in forms() {
+        let values = values(sample);
+        let now = &values[list][0];
+        let shown: Vec<(&str, String)> = form.fields().map(|field| (field.key, field.shown(now))).collect();
+        let typed = |key: &str| shown.iter().find(|(name, _)| *name == key).map(|(_, text)| text.as_str());
+        let file = |key: &str| form.fields().find(|field| field.key == key)?.value(now).cloned();
+        let mut changes = form.patch(&serde_json::Value::Null, typed, file);
+        for key in ["id", "type"] {
+            changes.insert(key.to_owned(), now[key].clone());
+        }
+        if let Some(inside) = form.inside {
+            let entry = &now[inside.list][0];
+            let shown: Vec<(&str, String)> = inside.asks.iter().map(|field| (field.key, field.shown(entry))).collect();
+            let typed = |key: &str| shown.iter().find(|(name, _)| *name == key).map(|(_, text)| text.as_str());
+            let entry = inside.patch(&serde_json::Value::Null, typed);
+            changes.insert(inside.list.to_owned(), serde_json::json!([entry]));
+        }
+        let text = edit("", &Edit::Add { list: list.to_owned(), values: changes }).unwrap();
+        let parse = |text: &str| Config::parse(Path::new("x"), text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(parse(&text), parse(sample), "{}", form.kind);
+        // And what is not changed in it changes nothing.
+        let same =
+            form.patch(now, |key| shown.iter().find(|(name, _)| *name == key).map(|(_, text)| text.as_str()), |_| None);
+        assert!(same.is_empty(), "{}: {same:?}", form.kind);
     }
 }
 

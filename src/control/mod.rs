@@ -1,4 +1,4 @@
-//! Requests to the running program over a local Unix socket: what `status`, `tap`, `ledger`, `update` and
+//! Requests to the running program over a local Unix socket: what `status`, `tap`, `ledger`, `update`, `support` and
 //! `settings` ask, and the screen.
 //!
 //! In: one [`Request`] as a line of JSON. Out: [`Answer`]s, a line of JSON each, until the question is answered or the client
@@ -19,7 +19,9 @@ mod tests;
 
 pub use client::Client;
 pub use server::{Handler, Server};
-pub use settings::{Settings, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial};
+pub use settings::{
+    Edit, Passphrase, Settings, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial,
+};
 
 use std::path::PathBuf;
 
@@ -45,6 +47,9 @@ pub enum Request {
     Tap {
         /// Only those of this source.
         source: Option<String>,
+        /// First what is still in the queue of so many minutes, then [`Answer::Replayed`].
+        #[serde(default)]
+        last_minutes: Option<u32>,
     },
     /// What each source's events came to: answered once, with [`Answer::Ledger`].
     Ledger,
@@ -52,6 +57,8 @@ pub enum Request {
     Update(Update),
     /// About the settings: answered once, with [`Answer::Settings`].
     Settings(Settings),
+    /// The last lines of the log: answered once, with [`Answer::Log`].
+    Log,
 }
 
 /// What can be asked about updates.
@@ -71,6 +78,14 @@ pub enum Update {
         /// Restart as soon as it is installed.
         reboot: bool,
     },
+    /// Restart the box into what is installed.
+    Restart,
+    /// Go back to the version before: give up the one on trial, do not start the one that is installed, or restart into the
+    /// slot that the box ran from before.
+    RollBack {
+        /// Who wants it, for the log and the far ends.
+        by: String,
+    },
 }
 
 /// What is answered.
@@ -85,10 +100,19 @@ pub enum Answer {
     Update(Box<RawValue>),
     /// What became of a wish about the settings.
     Settings(Box<SettingsReply>),
+    /// The last lines of the log.
+    Log(String),
     /// How far it is, in words.
     Progress(String),
     /// One event as JSON.
     Event(Box<RawValue>),
+    /// What was still there of the last minutes has been sent; what follows is new.
+    Replayed {
+        /// How many events.
+        events: u64,
+        /// Whether these were all, and not only the newest.
+        is_whole: bool,
+    },
     /// So many batches passed by while the client was too slow to take them. They are delivered all the same.
     Missed(u64),
     /// The request cannot be answered; why, and what to do.

@@ -18,8 +18,9 @@ use super::{Answer, ControlError, Request, Settings, Update, line};
 
 /// Clients at once: a screen, a page, a few people with `status` and `tap`. More wait in the kernel's backlog.
 const CLIENTS: usize = 16;
-/// A request is a few words, or a settings file (at most 1 MiB, twice that where each character must be escaped).
-const LONGEST_REQUEST: usize = (2 << 20) + 4_096;
+/// A request is a few words, a settings file (at most 1 MiB, twice that where each character must be escaped), or a backup: 2 MiB of
+/// files and a settings file, twice in base64.
+const LONGEST_REQUEST: usize = 7 << 20;
 /// Time for a client to ask: it connects because it has a question.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Time for a client to take one answer; after that it is cut, so that a stopped terminal holds nothing.
@@ -37,11 +38,20 @@ pub trait Handler: Send + Sync + 'static {
     /// What each source's events came to, as JSON; an error says why that is not known.
     fn ledger(&self) -> Result<Box<RawValue>, String>;
 
-    /// Sends what comes in to `to` until that closes or the program stops. Waits while `to` is full.
-    fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
+    /// Sends what comes in to `to` until that closes or the program stops, after what is still there of the last minutes. Waits while
+    /// `to` is full.
+    fn tap(
+        &self,
+        source: Option<String>,
+        last_minutes: Option<u32>,
+        to: mpsc::Sender<Answer>,
+    ) -> impl Future<Output = ()> + Send;
 
     /// Sees to what is wanted of updates. Answers come on `to`, also after this has returned, until it is dropped.
     fn update(&self, wish: Update, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
+
+    /// The last lines of the log.
+    fn log(&self) -> String;
 
     /// Sees to what is wanted of the settings, and answers with [`Answer::Settings`] or [`Answer::Refused`].
     fn settings(&self, wish: Settings) -> impl Future<Output = Answer> + Send;
@@ -113,8 +123,11 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
     let answer = match serde_json::from_slice::<Request>(&asked) {
         Err(error) => Answer::Refused(format!("this is no request: {error}")),
         Ok(Request::Status) => handler.status().map_or_else(Answer::Refused, Answer::Status),
+        Ok(Request::Log) => Answer::Log(handler.log()),
         Ok(Request::Ledger) => handler.ledger().map_or_else(Answer::Refused, Answer::Ledger),
-        Ok(Request::Tap { source }) => return conversation(read, write, |to| handler.tap(source, to)).await,
+        Ok(Request::Tap { source, last_minutes }) => {
+            return conversation(read, write, |to| handler.tap(source, last_minutes, to)).await;
+        }
         Ok(Request::Settings(wish)) => handler.settings(wish).await,
         Ok(Request::Update(wish)) => return conversation(read, write, |to| handler.update(wish, to)).await,
     };

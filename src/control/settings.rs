@@ -1,6 +1,11 @@
 //! What can be asked about the settings, and what is answered.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::secret::Secret;
 
 /// What can be asked about the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +28,20 @@ pub enum Settings {
         /// The enrolment file's text.
         text: String,
     },
+    /// Put a change of single keys into the settings: answered with [`SettingsReply::Edited`]; it is not in use.
+    Edit(Edit),
+    /// Make a backup of the settings and of what they name: answered with [`SettingsReply::Backup`].
+    Backup {
+        /// What seals it.
+        passphrase: Passphrase,
+    },
+    /// Put the files of a backup into the box: answered with [`SettingsReply::Restored`]; its settings are not in use.
+    Restore {
+        /// The backup, in base64.
+        sealed: String,
+        /// What it was sealed with.
+        passphrase: Passphrase,
+    },
     /// Take a text into use.
     Apply {
         /// The whole file.
@@ -44,6 +63,57 @@ pub enum Settings {
     },
 }
 
+/// A passphrase on its way; Debug shows stars.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// This one.
+    #[must_use]
+    pub fn new(words: &Secret<String>) -> Self {
+        Self(words.expose().clone())
+    }
+
+    /// In custody.
+    #[must_use]
+    pub fn into_secret(self) -> Secret<String> {
+        Secret::new(self.0)
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A change of single keys. Tables are named as in [`SettingsProblem::key`]: `network`, `source[firewalls].tls`, and nothing for
+/// the top of the file; an entry of a list by its `id` or its `name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Edit {
+    /// Sets keys of a table, which is made where it is not there.
+    Set {
+        /// The table, or the entry of a list.
+        table: String,
+        /// The keys: null takes one out, a table in it is changed by the same rules (RFC 7396), the rest is put in its place.
+        values: Map<String, Value>,
+    },
+    /// Adds an entry to a list.
+    Add {
+        /// The list: `source`, `source[ces].device`.
+        list: String,
+        /// The entry's keys.
+        values: Map<String, Value>,
+    },
+    /// Takes an entry out of its list.
+    Remove {
+        /// The entry: `source[firewalls]`.
+        entry: String,
+    },
+}
+
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,6 +122,29 @@ pub enum SettingsReply {
     Now(SettingsNow),
     /// The text of a copy, or of the settings with an enrolment in them.
     Copy(String),
+    /// The settings with a change in them, to be looked at or applied.
+    Edited {
+        /// The whole file.
+        text: String,
+        /// What it says, as in [`SettingsNow`].
+        values: Value,
+        /// The version that it was made from.
+        version: String,
+    },
+    /// A backup.
+    Backup {
+        /// Its bytes, in base64.
+        sealed: String,
+        /// Files that are not in it, each with why not.
+        left_out: Vec<String>,
+    },
+    /// The files of a backup are in the box.
+    Restored {
+        /// Its settings, which lead to them.
+        text: String,
+        /// What somebody should know of it.
+        notes: Vec<String>,
+    },
     /// The text was looked at; it is not in use.
     Checked {
         /// What is wrong with it; nothing: it can be applied.
@@ -79,6 +172,9 @@ pub struct SettingsNow {
     pub file: String,
     /// The whole file.
     pub text: String,
+    /// What it says, key by key, without defaults; null where it is no TOML.
+    #[serde(default)]
+    pub values: Value,
     /// What tells this text from another one.
     pub version: String,
     /// What waits to be confirmed.

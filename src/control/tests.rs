@@ -23,7 +23,7 @@ impl Handler for Counting {
         Err("the queue is still being opened".to_owned())
     }
 
-    async fn tap(&self, source: Option<String>, to: mpsc::Sender<Answer>) {
+    async fn tap(&self, source: Option<String>, _: Option<u32>, to: mpsc::Sender<Answer>) {
         if source.as_deref() == Some("nobody") {
             let _ = to.send(Answer::Refused("there is no source \"nobody\"".to_owned())).await;
             return;
@@ -33,6 +33,10 @@ impl Handler for Counting {
                 return;
             }
         }
+    }
+
+    fn log(&self) -> String {
+        "a line".to_owned()
     }
 
     async fn settings(&self, wish: Settings) -> Answer {
@@ -94,13 +98,14 @@ async fn status_is_answered_and_the_socket_goes_with_the_program() {
 #[tokio::test]
 async fn a_tap_streams_until_the_client_goes() {
     let running = start().await;
-    let mut tap = Client::ask(&running.path, &Request::Tap { source: None }).await.unwrap();
+    let mut tap = Client::ask(&running.path, &Request::Tap { source: None, last_minutes: None }).await.unwrap();
     for expected in 0..1_000 {
         let Some(Answer::Event(event)) = tap.next().await.unwrap() else { panic!() };
         assert_eq!(event.get(), expected.to_string());
     }
     drop(tap);
-    let mut refused = Client::ask(&running.path, &Request::Tap { source: Some("nobody".into()) }).await.unwrap();
+    let nobody = Request::Tap { source: Some("nobody".into()), last_minutes: None };
+    let mut refused = Client::ask(&running.path, &nobody).await.unwrap();
     assert!(matches!(refused.next().await.unwrap(), Some(Answer::Refused(_))));
     assert!(refused.next().await.unwrap().is_none());
     running.stop.cancel();

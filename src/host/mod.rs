@@ -13,6 +13,7 @@
 
 mod address;
 mod apply;
+mod cards;
 mod files;
 mod firewall;
 mod machine;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use address::{CardAddress, Ip};
 pub use apply::{Applied, HostError};
+pub use cards::{Card, cards, is_clock_set};
 pub use firewall::Opening;
 pub use machine::{Machine, Paper, System};
 pub use name::{CardName, TimeServer};

@@ -128,7 +128,9 @@ impl Mood {
     pub(super) fn of(snapshot: &Snapshot, link: bool, broken: bool, before: &Self) -> Self {
         let is = |line: &Health| matches!(line, Health::Degraded(_) | Health::Failed(_));
         let of_kind = |kind: Component| snapshot.components.iter().filter(move |line| line.component == kind);
-        let outputs = || of_kind(Component::Output).map(|line| &line.health);
+        // Nobody expects anything of what is paused.
+        let outputs =
+            || of_kind(Component::Output).map(|line| &line.health).filter(|health| **health != Health::Paused);
         let trouble = [
             (!link, Trouble::Network),
             (of_kind(Component::Queue).any(|line| is(&line.health)), Trouble::Queue),

@@ -44,6 +44,9 @@ pub struct Config {
     /// The name of this output: lower_snake_case.
     #[schemars(with = "String")]
     pub id: OutputId,
+    /// Whether it runs; while it does not, events wait for it in the queue.
+    #[serde(default = "crate::output::enabled")]
+    pub enabled: bool,
     /// The file. Its folder must exist.
     pub path: PathBuf,
     /// A file that has grown to this is renamed to `.1`, the one before it to `.2`, and so on.

@@ -11,6 +11,7 @@ mod deliver;
 mod encode;
 mod feed;
 mod file;
+mod form;
 mod json;
 mod lumberjack;
 mod mqtt;
@@ -19,6 +20,7 @@ mod syslog;
 
 pub use encode::{Encoded, Encoder, Readings};
 pub use file::Config as FileConfig;
+pub use form::FORMS;
 pub use lumberjack::{Config as LumberjackConfig, Mode};
 pub use mqtt::{Config as MqttConfig, Payload as MqttPayload};
 pub use reach::Transport;
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::event::OutputId;
+use crate::form::Finding;
 use crate::net::tls::TlsError;
 use crate::queue::Reader;
 use crate::status::{Handle, Health};
@@ -79,6 +82,17 @@ impl Config {
         }
     }
 
+    /// Whether it runs: else somebody paused it.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        match self {
+            Self::Lumberjack(config) => config.enabled,
+            Self::Syslog(config) => config.enabled,
+            Self::Mqtt(config) => config.enabled,
+            Self::File(config) => config.enabled,
+        }
+    }
+
     /// Whether the queue may let events go that only this output still lacks.
     #[must_use]
     pub fn may_skip(&self) -> bool {
@@ -119,6 +133,11 @@ impl Config {
     }
 }
 
+/// An output runs unless its settings say otherwise.
+fn enabled() -> bool {
+    true
+}
+
 /// Why an output ended. A new run may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -138,6 +157,19 @@ impl OutputError {
             Self::Tls(_) => "mend the files or the tls settings of this output; it tries again by itself",
             Self::Panicked => "if it stays, restart the box and send its log to support",
         }
+    }
+}
+
+/// Connects to the far ends of an output once, and says what is right and what is wrong. Sends no event. Nothing comes for a file.
+///
+/// # Cancel safety
+/// Safe.
+pub async fn test(config: &Config) -> Vec<Finding> {
+    match config {
+        Config::Lumberjack(config) => config.test().await,
+        Config::Syslog(config) => config.test().await,
+        Config::Mqtt(config) => config.test().await,
+        Config::File(_) => Vec::new(),
     }
 }
 

@@ -6,9 +6,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+
+use crate::form::Finding;
 use crate::net::tls::{ClientConfig, Connector, TlsError};
-use crate::net::{Backoff, Dialer, Endpoint, Proxy};
+use crate::net::{Backoff, DialError, Dialer, Endpoint, Proxy};
 use crate::quantity::Span;
+
+/// A far end that refuses our certificate says so only after the handshake (RFC 8446, 4.4.2.4), within a round trip.
+const REFUSES_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the connection runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -112,7 +119,41 @@ impl Reach<'_> {
         Dialer { endpoint: endpoint.clone(), proxy, tls: tls.cloned(), connect_timeout: self.connect_timeout.0 }
     }
 
+    /// Connects to each of them once, and sends nothing.
+    pub(super) async fn test(&self, endpoints: &[Endpoint]) -> Vec<Finding> {
+        let connector = match self.connector() {
+            Ok(connector) => connector,
+            Err(error) => {
+                let todo = "bring the certificates anew".to_owned();
+                return vec![Finding::wrong("tls", error.to_string(), todo)];
+            }
+        };
+        let mut findings = Vec::new();
+        for endpoint in endpoints {
+            let dialer = self.dialer(endpoint, connector.as_ref());
+            findings.push(look(&dialer, &endpoint.to_string()).await);
+        }
+        findings
+    }
+
     pub(super) fn backoff(&self) -> Backoff {
         Backoff::new(self.backoff_min.0, self.backoff_max.0)
+    }
+}
+
+async fn look(dialer: &Dialer, name: &str) -> Finding {
+    let wrong = |error: DialError| Finding::wrong(name, error.what(), error.todo());
+    let mut stream = match dialer.dial().await {
+        Ok(stream) => stream,
+        Err(error) => return wrong(error),
+    };
+    let mut first = [0u8; 1];
+    match timeout(REFUSES_WITHIN, stream.read(&mut first)).await {
+        Ok(Err(error)) => wrong(dialer.explain(error)),
+        Ok(Ok(0)) => {
+            let todo = "check that this is the right port, and whether a certificate of the box is wanted there";
+            Finding::wrong(name, format!("{name} closes the connection at once"), todo.to_owned())
+        }
+        Ok(Ok(_)) | Err(_) => Finding::right(name),
     }
 }

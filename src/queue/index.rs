@@ -70,6 +70,8 @@ pub(super) trait Index: fmt::Debug + Send + Sync {
     fn apply(&self, changes: &[Change], mark: Mark) -> Result<(), IndexError>;
     /// The batch with the lowest number of at least `from`.
     fn next(&self, from: u64) -> Result<Option<(u64, Place)>, IndexError>;
+    /// The batch with the highest number below `bound`.
+    fn before(&self, bound: u64) -> Result<Option<(u64, Place)>, IndexError>;
     /// How far the segments are contained.
     fn mark(&self) -> Result<Option<Mark>, IndexError>;
     /// Every checkpoint key that begins with `prefix`, with its value.
@@ -195,6 +197,12 @@ fn place(value: &[u8]) -> Option<Place> {
     })
 }
 
+/// The number and place of a stored entry.
+fn found(key: &[u8], stored: &[u8]) -> Result<(u64, Place), IndexError> {
+    let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
+    number.zip(place(unsealed(key, stored)?)).ok_or(IndexError::Garbled)
+}
+
 fn prefixed(key: &[u8]) -> Vec<u8> {
     let mut full = Vec::with_capacity(key.len() + 1);
     full.push(CHECKPOINT);
@@ -224,9 +232,15 @@ impl Index for Sled {
         guarded(|| {
             let Some(entry) = self.0.range(key(from)..=key(u64::MAX)).next() else { return Ok(None) };
             let (key, stored) = entry?;
-            let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u64::from_be_bytes);
-            let place = place(unsealed(&key, &stored)?);
-            number.zip(place).map(Some).ok_or(IndexError::Garbled)
+            found(&key, &stored).map(Some)
+        })
+    }
+
+    fn before(&self, bound: u64) -> Result<Option<(u64, Place)>, IndexError> {
+        guarded(|| {
+            let Some(entry) = self.0.range(key(0)..key(bound)).next_back() else { return Ok(None) };
+            let (key, stored) = entry?;
+            found(&key, &stored).map(Some)
         })
     }
 
@@ -303,6 +317,10 @@ impl Index for Memory {
         Ok(self.entries().places.range(from..).next().map(|(number, place)| (*number, place.clone())))
     }
 
+    fn before(&self, bound: u64) -> Result<Option<(u64, Place)>, IndexError> {
+        Ok(self.entries().places.range(..bound).next_back().map(|(number, place)| (*number, place.clone())))
+    }
+
     fn mark(&self) -> Result<Option<Mark>, IndexError> {
         Ok(self.entries().mark)
     }
@@ -352,6 +370,7 @@ mod tests {
                 }
                 for from in 0..41 {
                     prop_assert_eq!(sled.next(from).unwrap(), memory.next(from).unwrap());
+                    prop_assert_eq!(sled.before(from).unwrap(), memory.before(from).unwrap());
                 }
                 let prefix = checkpoint_key("s", "f", b"");
                 prop_assert_eq!(sled.checkpoints(&prefix).unwrap(), memory.checkpoints(&prefix).unwrap());

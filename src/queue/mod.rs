@@ -24,6 +24,7 @@ mod lock;
 mod position;
 mod reader;
 mod receipt;
+mod recent;
 mod record;
 mod recover;
 mod segment;
@@ -36,6 +37,7 @@ pub use inspect::{
 };
 pub use ledger::Totals;
 pub use reader::{Delivery, Reader};
+pub use recent::Recent;
 pub use recover::QueueError;
 
 use std::collections::BTreeMap;
@@ -329,6 +331,14 @@ impl Queue {
     #[must_use]
     pub fn tap(&self) -> broadcast::Receiver<(BatchNumber, Batch)> {
         self.core.tap()
+    }
+
+    /// What is still there since a time, of one source or all: the newest events up to a number. Blocks on the disk, briefly.
+    ///
+    /// # Errors
+    /// When the index cannot be read; trying again may help.
+    pub fn recent(&self, since: Timestamp, source: Option<&SourceId>, most_events: u64) -> std::io::Result<Recent> {
+        Recent::find(Arc::clone(&self.core), Arc::clone(&self.shelf), since, source, most_events)
     }
 
     /// What each source's events came to.

@@ -3,7 +3,7 @@
 //! In: sockets. Out: batches for [`Intake`], with the counters and the health of the source. Floor 3. A source answers its
 //! sender only for what is settled; one that answers nobody (syslog) drops the ticket. No source knows another.
 //!
-//! To add one: a room beside `syslog/`, an arm in [`Config`] and in [`run`], a sample.
+//! To add one: a room beside `syslog/`, an arm in [`Config`] and in [`run`], a sample, a form.
 
 mod amp;
 mod crowdstrike;
@@ -19,6 +19,7 @@ mod pull;
 mod replicator;
 mod s3;
 mod sign;
+mod silence;
 mod ssh;
 mod syslog;
 mod umbrella;
@@ -37,7 +38,8 @@ pub use microsoft::{
 };
 pub use notice::{NOTICES, Told, run_notices};
 pub use replicator::Config as ReplicatorConfig;
-pub use ssh::{Config as SshConfig, Deeds, HostKey, deeds, host_keys};
+pub use silence::SilentAfter;
+pub use ssh::{Config as SshConfig, Deeds, DeviceKey, HostKey, deeds, host_keys};
 pub use syslog::Config as SyslogConfig;
 pub use umbrella::Config as UmbrellaConfig;
 
@@ -51,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::event::{SourceId, Teller};
+use crate::form::Form;
 use crate::net::{self, Allow, Listen, SocketName, Sockets};
 use crate::queue::Intake;
 use crate::status::{Count, Gauge, Handle, Health};
@@ -86,6 +89,22 @@ pub enum Config {
     FalconReplicator(Box<ReplicatorConfig>),
 }
 
+/// What is asked for each type, in the order people should read them.
+pub const FORMS: [&Form; 12] = [
+    &syslog::FORM,
+    &ssh::FORM,
+    &lumberjack::FORM,
+    &microsoft::OFFICE365_FORM,
+    &microsoft::GRAPH_FORM,
+    &microsoft::DEFENDER_FORM,
+    &hubs::FORM,
+    &umbrella::FORM,
+    &duo::FORM,
+    &amp::FORM,
+    &crowdstrike::FORM,
+    &replicator::FORM,
+];
+
 /// The same of whichever source it is.
 macro_rules! whichever {
     ($it:expr, $config:ident => $same:expr) => {
@@ -113,6 +132,12 @@ impl Config {
         whichever!(self, config => &config.id)
     }
 
+    /// Whether it runs: else somebody paused it.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        whichever!(self, config => config.enabled)
+    }
+
     /// What is wrong without looking at the machine: the key inside the table, and what to write instead.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {
@@ -135,10 +160,11 @@ impl Config {
         }
     }
 
-    /// Where it listens, in the order of its settings.
+    /// Where it listens, in the order of its settings; nowhere while it is paused.
     #[must_use]
     pub fn listen(&self) -> &[Listen] {
         match self {
+            _ if !self.enabled() => &[],
             Self::Syslog(config) => &config.listen,
             Self::Lumberjack(config) => &config.listen,
             Self::Ssh(config) => &config.listen,
@@ -162,12 +188,18 @@ impl Config {
     #[must_use]
     pub fn sockets(&self) -> BTreeSet<SocketName> {
         match self {
+            _ if !self.enabled() => BTreeSet::new(),
             Self::Syslog(config) => config.sockets(),
             Self::Lumberjack(config) => config.sockets(),
             Self::Ssh(config) => config.sockets(),
             _ => BTreeSet::new(),
         }
     }
+}
+
+/// A source runs unless its settings say otherwise.
+fn enabled() -> bool {
+    true
 }
 
 /// What a source works with.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::SourceError;
+use super::silence::Silence;
 use crate::clock::{Clock, Timestamp};
 use crate::net::SocketName;
 use crate::net::tls::{Acceptor, ServerConfig, TlsError};
@@ -35,6 +36,7 @@ pub(super) struct Watch {
     queue_was_full: AtomicBool,
     /// What a source has to say of its own, beside its listeners.
     trouble: Mutex<Option<Words>>,
+    silence: Silence,
     picture: Mutex<Picture>,
 }
 
@@ -65,6 +67,7 @@ impl Watch {
         tls: Option<ServerConfig>,
         permits: Arc<Semaphore>,
         listeners: impl Iterator<Item = SocketName>,
+        silence: Silence,
     ) -> Self {
         let listeners = listeners.map(|name| (name, Listener::Starting)).collect();
         Self {
@@ -75,6 +78,7 @@ impl Watch {
             kernel_dropped: AtomicBool::new(false),
             queue_was_full: AtomicBool::new(false),
             trouble: Mutex::default(),
+            silence,
             picture: Mutex::new(Picture { listeners, ..Picture::default() }),
         }
     }
@@ -147,9 +151,11 @@ impl Watch {
             picture.looked_at_files = Some(now);
             picture.certificate = picture.acceptor.as_ref().and_then(|acceptor| look_at(acceptor, self.clock.now()));
         }
+        let can_hear = picture.listeners.values().all(|listener| matches!(listener, Listener::Serving));
+        let silence = self.silence.look(can_hear);
         if let Some(health) = picture.health(now, self.permits.available_permits() == 0) {
             let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let own = || trouble.map(|(what, todo)| Health::degraded(what, todo));
+            let own = || trouble.or(silence).map(|(what, todo)| Health::degraded(what, todo));
             let own = if health == Health::Healthy { own() } else { None };
             self.status.set(own.unwrap_or(health));
         }

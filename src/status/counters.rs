@@ -87,6 +87,8 @@ names! {
         OpenFeeds = "open_feeds", "Partitions that are read now, each counted once for every consumer group.";
         BehindEvents = "behind_events", "Events that the vendor holds and this source has not read yet.";
         ReceiveBufferBytes = "receive_buffer_bytes", "The kernel's receive buffer of all UDP sockets of this source.";
+        Devices = "devices", "Devices that sent something since the program started, and were not forgotten.";
+        SilentDevices = "silent_devices", "Those of them that have sent nothing for silent_after.";
         LagSeconds = "lag_seconds", "How far the feed that is furthest behind is from the present.";
         Unclaimed = "unclaimed", "1 while nobody has claimed the box on its page.";
         Installing = "installing", "1 while an update is being installed: the power must stay on.";

@@ -4,8 +4,10 @@
 //! words, because they all read the same [`Snapshot`].
 
 mod counters;
+mod devices;
 
 pub use counters::{Count, Counters, DropReason, Gauge};
+pub use devices::{Device, Devices};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +57,8 @@ pub enum Health {
     Failed(Fault),
     /// Was told to stop.
     Stopped,
+    /// The settings say that it does not run.
+    Paused,
 }
 
 impl Health {
@@ -86,6 +90,7 @@ impl Health {
             Self::Degraded(_) => "degraded",
             Self::Failed(_) => "failed",
             Self::Stopped => "stopped",
+            Self::Paused => "paused",
         }
     }
 
@@ -154,6 +159,7 @@ type Entries = BTreeMap<(Component, String), Arc<Entry>>;
 struct Entry {
     health: Mutex<Health>,
     counters: Counters,
+    devices: Devices,
 }
 
 /// One component's own line on the board. Clones write to the same line.
@@ -175,15 +181,36 @@ impl Board {
     #[must_use]
     pub fn handle(&self, component: Component, id: &str) -> Handle {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries
-            .entry((component, id.to_owned()))
-            .or_insert_with(|| Arc::new(Entry { health: Mutex::new(Health::Starting), counters: Counters::default() }));
+        let entry = entries.entry((component, id.to_owned())).or_insert_with(|| {
+            Arc::new(Entry {
+                health: Mutex::new(Health::Starting),
+                counters: Counters::default(),
+                devices: Devices::default(),
+            })
+        });
         Handle { clock: self.clock.clone(), entry: Arc::clone(entry) }
     }
 
     /// Takes a component's line away, when the settings no longer name it.
     pub fn remove(&self, component: Component, id: &str) {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&(component, id.to_owned()));
+    }
+
+    /// The devices that send to a source; none where there is no such source.
+    #[must_use]
+    pub fn devices(&self, source: &str) -> Vec<Device> {
+        self.entry(source).map(|entry| entry.devices.list()).unwrap_or_default()
+    }
+
+    /// Nobody misses a device of a source any more; false where there is none of that name.
+    #[must_use]
+    pub fn forget_device(&self, source: &str, device: &str) -> bool {
+        self.entry(source).is_some_and(|entry| entry.devices.forget(device))
+    }
+
+    fn entry(&self, source: &str) -> Option<Arc<Entry>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(&(Component::Source, source.to_owned())).map(Arc::clone)
     }
 
     /// The state of everything now.
@@ -234,6 +261,12 @@ impl Handle {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.entry.counters
+    }
+
+    /// The devices that send to it, where it is a source that is sent to.
+    #[must_use]
+    pub fn devices(&self) -> &Devices {
+        &self.entry.devices
     }
 }
 

@@ -41,7 +41,8 @@ impl Picture {
         let counts = |component, id: &str| component != Component::Box || DOORS.contains(&id);
         let lines = snapshot.components.iter().filter(|line| counts(line.component, &line.id));
         let look = |health: &Health| match health {
-            Health::Healthy | Health::Degraded(_) => Look::Up,
+            // Nobody expects anything of what is paused.
+            Health::Healthy | Health::Degraded(_) | Health::Paused => Look::Up,
             Health::Starting => Look::Starting,
             Health::Stopped => Look::Down(None),
             Health::Failed(fault) => Look::Down(fault.cause),

@@ -34,7 +34,7 @@ mod settings;
 mod state;
 mod work;
 
-pub use offer::{Day, Window};
+pub use offer::{Day, Upload, Window};
 pub use rauc::Slot;
 pub use settings::{Config, Install, Reboot};
 pub use state::FellBack;
@@ -71,6 +71,21 @@ pub struct Status {
     pub checked: Option<Checked>,
     /// Versions that did not work on this box; they are not tried again by themselves.
     pub fell_back: Vec<FellBack>,
+    /// The last install, if it came to nothing.
+    pub failed: Option<Failed>,
+    /// The version that one can go back to: it is whole in the other slot.
+    pub back_to: Option<String>,
+    /// The largest bundle that is taken, in bytes.
+    pub largest: u64,
+}
+
+/// An install that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// When (RFC 3339).
+    pub at: String,
+    /// Why, and what to do.
+    pub why: String,
 }
 
 /// What is being done.
@@ -128,7 +143,8 @@ impl Phase {
     }
 
     /// Whether another wish has to wait.
-    fn is_busy(&self) -> bool {
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
         !matches!(self, Self::Idle | Self::RestartDue { .. })
     }
 }
@@ -160,7 +176,7 @@ struct Ask {
     to: mpsc::Sender<Answer>,
 }
 
-/// The door for whoever asks: the control socket, and later the page.
+/// The door for whoever asks: the control socket and the page.
 #[derive(Clone, Debug)]
 pub struct Door {
     asks: mpsc::Sender<Ask>,
@@ -192,9 +208,10 @@ impl Door {
     /// Answers at once what is known, and hands the rest over; the answers to that come as the work goes on.
     pub async fn ask(&self, wish: control::Update, to: mpsc::Sender<Answer>) {
         let status = self.status();
+        let interrupts = matches!((&wish, &status.phase), (control::Update::RollBack { .. }, Phase::Trial { .. }));
         let answer = match wish {
             control::Update::Status => to_answer(&status),
-            _ if status.phase.is_busy() => Answer::Refused(format!("not now: {}", status.phase.words())),
+            _ if status.phase.is_busy() && !interrupts => Answer::Refused(format!("not now: {}", status.phase.words())),
             wish => match self.asks.try_send(Ask { wish, to: to.clone() }) {
                 Ok(()) => return,
                 Err(_) => Answer::Refused("another request is being worked on; ask again in a moment".to_owned()),

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) fell_back: Vec<FellBack>,
     /// The boot that was judged, so that a restart of the program does not judge it again.
     pub(super) judged: Option<String>,
+    /// The slot and version that ran before the update that was marked good last.
+    pub(super) previous: Option<Good>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,9 @@ pub struct FellBack {
     pub at: String,
     /// Why, as far as it is known.
     pub why: String,
+    /// Who went back from it although it worked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 impl State {
@@ -142,6 +147,7 @@ mod tests {
             version: format!("1.0.{number}"),
             at: "2026-11-24T00:00:00.000Z".to_owned(),
             why: "it did not boot".to_owned(),
+            by: None,
         };
         store
             .change(|state| {

@@ -18,7 +18,7 @@ use crate::status::{Component, Count, DropReason, Gauge, Line, Snapshot};
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The words of `status::Health`, for the health metric.
-const STATES: [&str; 5] = ["starting", "healthy", "degraded", "failed", "stopped"];
+const STATES: [&str; 6] = ["starting", "healthy", "degraded", "failed", "stopped", "paused"];
 
 /// All metrics of a snapshot.
 pub(super) fn text(snapshot: &Snapshot) -> Result<String, fmt::Error> {

@@ -64,6 +64,8 @@ pub enum Intake {
 pub struct Collector {
     /// Where it listens, for TCP and UDP.
     pub listens: SocketAddr,
+    /// Where its page is served, if it is.
+    pub page: Option<SocketAddr>,
     child: Child,
     folder: TempDir,
     show_threads: bool,
@@ -73,6 +75,7 @@ pub struct Collector {
 #[derive(Debug)]
 pub struct Setup {
     pub port: u16,
+    pub page: Option<SocketAddr>,
     pub folder: PathBuf,
     pub settings: String,
     pub program: PathBuf,
@@ -85,7 +88,7 @@ impl Collector {
     pub fn start(bench: &Bench, task: &Task) -> Result<Self> {
         let folder = TempDir::new_in(&bench.folder)?;
         let port = free_port()?;
-        let setup = peers::setup(bench, task, port, folder.path());
+        let setup = peers::setup(bench, task, port, folder.path())?;
         fs::write(folder.path().join("settings"), &setup.settings)?;
         let log = File::create(folder.path().join("log"))?;
         let mut command = Command::new(&setup.program);
@@ -96,7 +99,7 @@ impl Collector {
         let child = command.stdout(log.try_clone()?).stderr(log).spawn();
         let child = child.with_context(|| format!("starting {}", setup.program.display()))?;
         let listens = SocketAddr::new(HOST.parse()?, port);
-        let mut collector = Self { listens, child, folder, show_threads: bench.show_threads };
+        let mut collector = Self { listens, page: setup.page, child, folder, show_threads: bench.show_threads };
         let listening = wait_until(START, || {
             TcpStream::connect(listens).is_ok() || collector.child.try_wait().is_ok_and(|ended| ended.is_some())
         });

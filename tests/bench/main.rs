@@ -99,6 +99,8 @@ enum Path {
     Latency,
     /// Files over SSH, beside OpenSSH's server.
     Push,
+    /// The load of `tcp` with a hundred pages open.
+    Pages,
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,6 +147,7 @@ fn main() -> Result<()> {
             Path::Steady => paths::steady(&plan)?,
             Path::Latency => paths::latency(&plan)?,
             Path::Push => paths::push(&plan)?,
+            Path::Pages => paths::pages(&plan)?,
         };
         println!("{text}");
     }

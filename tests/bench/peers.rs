@@ -5,16 +5,21 @@
 //! front of the action (without it the input thread would do the sending); syslog-ng threaded, without parsing, with windows
 //! large enough for its flow control. Neither syncs its disk queue, which is their default; ours always does.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
+use anyhow::Result;
+
 use super::certs::HOST;
-use super::collector::{Bench, Intake, Setup, Task};
+use super::collector::{Bench, Intake, Setup, Task, free_port};
 
 /// A collector with a kind of queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Ours, with its one queue.
     Ours,
+    /// Ours, with its page served.
+    OursWatched,
     /// Our Lumberjack listener with a queue that delivers at once and keeps nothing.
     OursDiscarding,
     RsyslogMemory,
@@ -34,6 +39,7 @@ impl Subject {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "Sapphire Edge",
+            Self::OursWatched => "Sapphire Edge, 100 pages open",
             Self::OursDiscarding => "the same listener, events thrown away",
             Self::RsyslogMemory => "rsyslog, memory queue",
             Self::RsyslogDisk => "rsyslog, disk queue",
@@ -45,9 +51,10 @@ impl Subject {
 }
 
 /// Settings and command line.
-pub fn setup(bench: &Bench, task: &Task, port: u16, folder: &Path) -> Setup {
+pub fn setup(bench: &Bench, task: &Task, port: u16, folder: &Path) -> Result<Setup> {
     let mut setup = Setup {
         port,
+        page: None,
         folder: folder.to_owned(),
         settings: String::new(),
         program: bench.program.clone(),
@@ -56,6 +63,12 @@ pub fn setup(bench: &Bench, task: &Task, port: u16, folder: &Path) -> Setup {
     };
     match task.subject {
         Subject::Ours => ours(bench, task, &mut setup),
+        Subject::OursWatched => {
+            ours(bench, task, &mut setup);
+            let port = free_port()?;
+            setup.page = Some(SocketAddr::new(HOST.parse()?, port));
+            setup.settings += &format!("[page]\nlisten = [\"{HOST}:{port}\"]\n");
+        }
         Subject::OursDiscarding => discarding(bench, &mut setup),
         Subject::RsyslogMemory => rsyslog(bench, task, &mut setup, false),
         Subject::RsyslogDisk => rsyslog(bench, task, &mut setup, true),
@@ -63,7 +76,7 @@ pub fn setup(bench: &Bench, task: &Task, port: u16, folder: &Path) -> Setup {
         Subject::SyslogNgDisk => syslog_ng(bench, task, &mut setup, true),
         Subject::Sshd => sshd(bench, &mut setup),
     }
-    setup
+    Ok(setup)
 }
 
 fn path(of: &Path, name: &str) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room and floor, as the crate documentation draws them.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 24] = [
     ("main", 9),
     ("command", 8),
     ("demo", 7),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u8); 22] = [
     ("host", 3),
     ("update", 3),
     ("hw", 3),
+    ("support", 3),
     ("queue", 2),
     ("wire", 1),
     ("net", 1),
@@ -26,6 +27,7 @@ const FLOORS: [(&str, u8); 22] = [
     ("secret", 0),
     ("clock", 0),
     ("durable", 0),
+    ("form", 0),
     ("lib", 10),
 ];
 

@@ -7,28 +7,28 @@
 //! Invariants: what is wrong is never written; what somebody else wrote in the meantime is never overwritten; what was
 //! taken back is told, with who had changed it and why.
 
+mod backup;
+mod text;
 mod trial;
 
 pub use trial::undo;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use similar::TextDiff;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::life::{Life, beating};
 use super::{Host, reload};
-use crate::config::{Config, ConfigError, Enrolment, Kept};
-use crate::control::{Answer, Settings, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial};
+use crate::config::{Config, ConfigError};
+use crate::control::{Answer, Settings, SettingsReply, SettingsTrial};
 use crate::durable;
 use crate::event::Notice;
-use crate::secret::Secret;
 use crate::source;
 use crate::status::{Component, Health, Line, Snapshot};
-use crate::web::page;
 use trial::Note;
 
 /// Time in which somebody has to confirm that the box is still reached.
@@ -37,8 +37,6 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(120);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// The page's thread follows the settings by itself: what it shows before is how it was.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// The file of the gateway's CA that an enrolment brings.
-const GATEWAY_CA: &str = "gateway-ca.pem";
 /// Wishes that wait; each has a whole settings file.
 const WAITING: usize = 2;
 /// Parts of the box itself that have to start: how people and monitors reach it.
@@ -123,12 +121,6 @@ impl Changes {
     }
 }
 
-/// What tells one text from another: people see it in a form.
-fn version(text: &str) -> String {
-    let sum = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    sum.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Whether a line of the board says how a listener is, or a door of the box itself. A gateway or a vendor that is not reached is no
 /// fault of the settings' start.
 fn counts(line: &Line, config: &Config) -> bool {
@@ -152,32 +144,6 @@ fn has_begun(snapshot: &Snapshot, config: &Config) -> bool {
     !lines.any(|line| matches!(line.health, Health::Starting | Health::Stopped))
 }
 
-/// What is wrong, as it is answered.
-fn problems(error: &ConfigError) -> Vec<SettingsProblem> {
-    match error {
-        ConfigError::Unreadable { what, advice, .. } => {
-            let advice = (*advice).to_owned();
-            vec![SettingsProblem { line: 1, column: 1, key: String::new(), what: what.clone(), advice }]
-        }
-        ConfigError::Wrong { problems, .. } => problems
-            .iter()
-            .map(|problem| SettingsProblem {
-                line: problem.line,
-                column: problem.column,
-                key: problem.key.clone(),
-                what: problem.what.clone(),
-                advice: problem.advice.clone(),
-            })
-            .collect(),
-    }
-}
-
-/// Reads the file's text on a thread that may wait for the disk.
-async fn text_of(file: PathBuf) -> Result<String, String> {
-    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(file));
-    read.await.map_err(|error| error.to_string())?.map_err(|error| format!("the settings file cannot be read: {error}"))
-}
-
 impl Life {
     /// Does what somebody wants.
     pub(super) async fn change(&mut self, ask: Ask) {
@@ -190,9 +156,18 @@ impl Life {
         let answer = match wish {
             Settings::Apply { text, version, by } => return self.apply(&file, text, &version, by, to).await,
             Settings::Show => self.settings_now(&file).await,
-            Settings::Copy { number } => copy(&file, number).await,
-            Settings::Enrol { text } => enrol(&file, self.config.state_dir.clone(), text).await,
-            Settings::Check { text } => checked(&file, text).await,
+            Settings::Copy { number } => text::copy(&file, number).await,
+            Settings::Enrol { text } => text::enrol(&file, self.config.state_dir.clone(), text).await,
+            Settings::Check { text } => text::checked(&file, text).await,
+            Settings::Edit(what) => text::edited(&file, &what).await,
+            Settings::Backup { passphrase } => {
+                let (name, state_dir) = (Arc::clone(&self.name), self.config.state_dir.clone());
+                self.work(move || backup::make(&file, &name, &state_dir, &passphrase.into_secret())).await
+            }
+            Settings::Restore { sealed, passphrase } => {
+                let state_dir = self.config.state_dir.clone();
+                self.work(move || backup::put_back(&sealed, &state_dir, &passphrase.into_secret())).await
+            }
             Settings::Confirm { by } => self.confirm(&file, &by).await,
             Settings::TakeBack { by } => self.take_back_wish(&file, &by).await,
         };
@@ -200,11 +175,16 @@ impl Life {
         let _ = to.send(answer);
     }
 
+    /// Does what takes long, and gives signs of life meanwhile.
+    async fn work(
+        &self,
+        work: impl FnOnce() -> Result<SettingsReply, String> + Send + 'static,
+    ) -> Result<SettingsReply, String> {
+        let work = beating(&self.pulse, tokio::task::spawn_blocking(work)).await;
+        work.unwrap_or_else(|error| Err(format!("this did not work inside the box: {error}")))
+    }
+
     async fn settings_now(&self, file: &Path) -> Result<SettingsReply, String> {
-        let text = text_of(file.to_owned()).await?;
-        let kept = Kept::of(file);
-        let copies = tokio::task::spawn_blocking(move || kept.copies()).await.unwrap_or_default();
-        let copies = copies.into_iter().rev().map(|(number, at)| SettingsCopy { number, at: at.to_string() }).collect();
         let trial = self.changes.trial.as_ref().and_then(|trial| match trial.phase {
             // Whoever wanted it is told in a moment.
             Phase::Starts { .. } => None,
@@ -213,8 +193,7 @@ impl Life {
                 Some(SettingsTrial { by: trial.by.clone(), seconds_left: left.as_secs() })
             }
         });
-        let (file, version) = (file.display().to_string(), version(&text));
-        Ok(SettingsReply::Now(SettingsNow { file, text, version, trial, copies }))
+        text::now(file, trial).await
     }
 
     async fn apply(
@@ -229,7 +208,7 @@ impl Life {
         let (before, config) = match begun {
             Ok(Ok(begun)) => begun,
             Ok(Err(error)) => {
-                let _ = to.send(Ok(SettingsReply::Checked { problems: problems(&error), diff: String::new() }));
+                let _ = to.send(Ok(SettingsReply::Checked { problems: text::problems(&error), diff: String::new() }));
                 return;
             }
             Err(why) => {
@@ -256,13 +235,13 @@ impl Life {
         if self.changes.is_on_trial() {
             return Err("the last change still waits to be confirmed: confirm it or take it back first".to_owned());
         }
-        let before = text_of(file.to_owned()).await?;
-        if version(&before) != made_from {
+        let before = text::text_of(file.to_owned()).await?;
+        if text::version(&before) != made_from {
             return Err(
                 "somebody changed the settings in the meantime; begin again with those that are there now".to_owned()
             );
         }
-        let config = match check(file, after.to_owned()).await? {
+        let config = match text::check(file, after.to_owned()).await? {
             Ok(config) => config,
             Err(error) => return Ok(Err(error)),
         };
@@ -385,42 +364,6 @@ impl Life {
     fn tell(&self, action: &'static str, is_success: bool, message: String, by: &str) {
         self.parts.teller().tell(Notice::new(action, is_success, message, &[("user", by.to_owned())]));
     }
-}
-
-async fn copy(file: &Path, number: u64) -> Result<SettingsReply, String> {
-    let kept = Kept::of(file);
-    let text = tokio::task::spawn_blocking(move || kept.text(number)).await.map_err(|error| error.to_string())?;
-    text.map(SettingsReply::Copy).map_err(|_| format!("there is no copy {number} any more; the newest 20 are kept"))
-}
-
-/// The settings with an enrolment in them; its CA is in the box then.
-async fn enrol(file: &Path, state_dir: PathBuf, text: String) -> Result<SettingsReply, String> {
-    let enrolment = Enrolment::parse(&text).map_err(|error| error.to_string())?;
-    let now = text_of(file.to_owned()).await?;
-    let put = move || {
-        let ca = enrolment.ca().map(|ca| Secret::new(ca.to_owned()));
-        let path = match ca {
-            Some(ca) => page::keep_file(&state_dir, GATEWAY_CA, &ca)?,
-            None => String::new(),
-        };
-        enrolment.put_into(&now, &path).map_err(|error| error.to_string())
-    };
-    let put = tokio::task::spawn_blocking(put).await.map_err(|error| error.to_string())?;
-    put.map(SettingsReply::Copy)
-}
-
-/// What is wrong with a text, and what is different in it.
-async fn checked(file: &Path, text: String) -> Result<SettingsReply, String> {
-    let now = text_of(file.to_owned()).await?;
-    let diff = TextDiff::from_lines(&now, &text).unified_diff().header("in use", "new").to_string();
-    let problems = check(file, text).await?.err().map(|error| problems(&error)).unwrap_or_default();
-    Ok(SettingsReply::Checked { problems, diff })
-}
-
-async fn check(file: &Path, text: String) -> Result<Result<Config, ConfigError>, String> {
-    let file = file.to_owned();
-    let checked = tokio::task::spawn_blocking(move || Config::check_text(&file, &text));
-    checked.await.map_err(|error| format!("looking at the settings panicked: {error}"))
 }
 
 /// Tells of settings that a start took back.

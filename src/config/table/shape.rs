@@ -30,12 +30,18 @@ impl Shape {
         required.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
     }
 
-    /// Whether a key has a value while it is not written; `table` is a path such as `tls`.
+    /// The value that a key has while it is not written; `table` is a path such as `tls`.
     #[cfg(test)]
-    pub(in crate::config) fn has_default(&self, table: &str, key: &str) -> bool {
+    pub(in crate::config) fn default(&self, table: &str, key: &str) -> Option<Value> {
         let table = self.at(&super::tree::parse_path(table));
         let default = table.and_then(|table| table.get("properties")?.get(key)?.get("default"));
-        default.is_some_and(|value| !value.is_null())
+        default.filter(|value| !value.is_null()).cloned()
+    }
+
+    /// Whether a key has one.
+    #[cfg(test)]
+    pub(in crate::config) fn has_default(&self, table: &str, key: &str) -> bool {
+        self.default(table, key).is_some()
     }
 
     /// Where a key is known: the paths of the tables that have it.

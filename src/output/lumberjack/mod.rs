@@ -28,6 +28,7 @@ use super::json::Json;
 use super::reach::{self, Reach, Transport, check_span};
 use super::{Context, OutputError};
 use crate::event::{Batch, BatchNumber, OutputId, Record};
+use crate::form::Finding;
 use crate::net::tls::ClientConfig;
 use crate::net::{Dialer, Endpoint};
 use crate::quantity::{Size, Span};
@@ -40,6 +41,9 @@ pub struct Config {
     /// The name of this output: lower_snake_case.
     #[schemars(with = "String")]
     pub id: OutputId,
+    /// Whether it runs; while it does not, events wait for it in the queue.
+    #[serde(default = "crate::output::enabled")]
+    pub enabled: bool,
     /// The gateways, each a host and a port.
     pub endpoint: Vec<Endpoint>,
     /// What several gateways are for.
@@ -172,6 +176,11 @@ impl Config {
     #[must_use]
     pub fn open_files(&self) -> Vec<(String, String)> {
         self.reach().open_files()
+    }
+
+    /// See [`super::test`].
+    pub(super) async fn test(&self) -> Vec<Finding> {
+        self.reach().test(&self.endpoint).await
     }
 
     fn reach(&self) -> Reach<'_> {

@@ -36,6 +36,7 @@ use super::json::Json;
 use super::reach::{self, Reach, Transport, check_span};
 use super::{Context, OutputError};
 use crate::event::OutputId;
+use crate::form::Finding;
 use crate::net::Endpoint;
 use crate::net::mqtt::{Broker, Connection, MqttError};
 use crate::net::tls::ClientConfig;
@@ -59,6 +60,9 @@ pub struct Config {
     /// The name of this output: lower_snake_case.
     #[schemars(with = "String")]
     pub id: OutputId,
+    /// Whether it runs; while it does not, events wait for it in the queue.
+    #[serde(default = "crate::output::enabled")]
+    pub enabled: bool,
     /// The broker: a host and a port.
     pub endpoint: Endpoint,
     /// Where messages go: {box} stands for the box's name, {source} for the source's id.
@@ -207,6 +211,11 @@ impl Config {
             problems.push(("password_file".to_owned(), format!("cannot be read ({error}); check path and rights")));
         }
         problems
+    }
+
+    /// See [`super::test`].
+    pub(super) async fn test(&self) -> Vec<Finding> {
+        self.reach().test(std::slice::from_ref(&self.endpoint)).await
     }
 
     fn reach(&self) -> Reach<'_> {

@@ -35,6 +35,7 @@ use super::feed::{Chunk, ChunkLimits, Feed};
 use super::reach::{self, Reach, Transport};
 use super::{Context, OutputError};
 use crate::event::OutputId;
+use crate::form::Finding;
 use crate::net::tls::ClientConfig;
 use crate::net::{Dialer, Endpoint, Stream};
 use crate::quantity::Span;
@@ -59,6 +60,9 @@ pub struct Config {
     /// The name of this output: lower_snake_case.
     #[schemars(with = "String")]
     pub id: OutputId,
+    /// Whether it runs; while it does not, events wait for it in the queue.
+    #[serde(default = "crate::output::enabled")]
+    pub enabled: bool,
     /// The collector: a host and a port.
     pub endpoint: Endpoint,
     /// What is sent.
@@ -113,6 +117,11 @@ impl Config {
     /// See [`super::Config::open_files`].
     pub(super) fn open_files(&self) -> Vec<(String, String)> {
         self.reach().open_files()
+    }
+
+    /// See [`super::test`].
+    pub(super) async fn test(&self) -> Vec<Finding> {
+        self.reach().test(std::slice::from_ref(&self.endpoint)).await
     }
 
     fn reach(&self) -> Reach<'_> {

@@ -264,6 +264,10 @@ impl Index for Failing {
         self.or_fail(|memory| memory.next(from))
     }
 
+    fn before(&self, bound: u64) -> Result<Option<(u64, Place)>, IndexError> {
+        self.or_fail(|memory| memory.before(bound))
+    }
+
     fn mark(&self) -> Result<Option<Mark>, IndexError> {
         self.or_fail(Index::mark)
     }

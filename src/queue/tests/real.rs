@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::event::{Batch, BatchBuilder, BatchLimits, Kind, Origin, OutputId, Record, Transport};
+use crate::event::{Batch, BatchBuilder, BatchLimits, Kind, Origin, OutputId, Record, SourceId, Transport};
 use crate::queue::{Config, OutputRule, Queue, Settle};
 use crate::status::{Board, Component, Count};
 
@@ -167,5 +167,41 @@ async fn a_queue_is_opened_once_at_a_time() {
     assert_eq!(texts(&queue, 1).await, ["mine"], "the first one goes on");
     assert!(queue.close(Duration::from_secs(10)).await);
     let queue = open(folder.path(), &config, &board);
+    assert!(queue.close(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn what_came_lately_can_be_looked_at_again_while_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, board) = (Config::default(), Board::new(Clock::System));
+    let queue = open(folder.path(), &config, &board);
+    let seen = |queue: &Queue, since: u64, source: Option<&str>, most: u64| {
+        let source = source.map(SourceId::from);
+        let mut recent = queue.recent(Timestamp(since), source.as_ref(), most).unwrap();
+        let (events, is_whole) = (recent.events(), recent.is_whole());
+        let mut texts = Vec::new();
+        while let Some((_, batch)) = recent.take_next() {
+            texts.push(String::from_utf8(batch.records().next().unwrap().bytes.to_vec()).unwrap());
+        }
+        assert_eq!(events, texts.len() as u64);
+        (texts, is_whole)
+    };
+    assert_eq!(seen(&queue, 0, None, 10), (Vec::new(), true));
+    let mut tickets = Vec::new();
+    for at in 0..5 {
+        tickets.push(queue.intake().submit(batch(&format!("{at}"))).await.unwrap());
+    }
+    assert_eq!(seen(&queue, 0, None, 10).0, ["0", "1", "2", "3", "4"], "in memory");
+    for ticket in tickets {
+        ticket.settled().await.unwrap();
+    }
+    assert_eq!(seen(&queue, 0, None, 3), (["2", "3", "4"].map(str::to_owned).to_vec(), false), "the newest");
+    assert_eq!(seen(&queue, 2, None, 10).0, [""; 0], "they are older");
+    assert_eq!(seen(&queue, 0, Some("other"), 10).0, [""; 0]);
+    assert_eq!(seen(&queue, 0, Some("fw"), 10).0.len(), 5);
+    assert!(queue.close(Duration::from_secs(10)).await);
+    let queue = open(folder.path(), &config, &board);
+    assert_eq!(seen(&queue, 0, None, 10).0, ["0", "1", "2", "3", "4"], "from the disk");
+    assert_eq!(texts(&queue, 5).await.len(), 5, "and nothing was taken by that");
     assert!(queue.close(Duration::from_secs(10)).await);
 }

@@ -21,12 +21,14 @@ mod api;
 mod broker;
 mod events;
 mod feed;
+mod form;
 mod kept;
 mod settings;
 mod streams;
 mod types;
 mod words;
 
+pub(super) use form::FORM;
 pub use settings::{Config, Delivery, Region};
 
 use std::sync::Arc;

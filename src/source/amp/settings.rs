@@ -72,6 +72,9 @@ pub struct Config {
     /// Its name, unique among the sources: lower_snake_case.
     #[schemars(with = "String")]
     pub id: SourceId,
+    /// Whether it runs; while it does not, its ledger and its place stay.
+    #[serde(default = "crate::source::enabled")]
+    pub enabled: bool,
     /// The API credential's id: 20 hexadecimal digits.
     pub client_id: String,
     /// File with the API key.

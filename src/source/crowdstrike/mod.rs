@@ -15,6 +15,7 @@ mod cloud;
 mod discovery;
 mod event;
 mod falcon;
+mod form;
 mod format;
 mod import;
 mod login;
@@ -35,6 +36,7 @@ use super::{Context, Finding, SourceError};
 use crate::clock::Clock;
 
 pub use cloud::FalconCloud;
+pub(super) use form::FORM;
 pub use import::{ImportedFalcon, import as import_falcon};
 pub use settings::{Begin, Config, FalconFormat};
 

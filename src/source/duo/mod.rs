@@ -12,11 +12,13 @@
 mod answer;
 mod api;
 mod feed;
+mod form;
 mod log;
 mod settings;
 mod sign;
 mod words;
 
+pub(super) use form::FORM;
 pub use log::DuoLog;
 pub use settings::Config;
 pub use sign::Signature as DuoSignature;

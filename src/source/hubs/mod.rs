@@ -19,6 +19,7 @@ mod envelope;
 mod face;
 mod fault;
 mod feed;
+mod form;
 mod hub;
 mod identity;
 mod login;
@@ -30,6 +31,7 @@ mod socket;
 mod tests;
 mod words;
 
+pub(super) use form::FORM;
 pub(super) use probe::test;
 pub use settings::Config;
 

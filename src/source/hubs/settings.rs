@@ -25,6 +25,9 @@ pub struct Config {
     /// The name of this source: lower_snake_case.
     #[schemars(with = "String")]
     pub id: SourceId,
+    /// Whether it runs; while it does not, its ledger and its place stay.
+    #[serde(default = "crate::source::enabled")]
+    pub enabled: bool,
     /// The namespace: its host name, or the first part of it. May stand in the connection string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

@@ -14,9 +14,11 @@
 //! [`Kind::Beats`]: crate::event::Kind::Beats
 
 mod event;
+mod form;
 mod session;
 mod settings;
 
+pub(super) use form::FORM;
 pub use settings::Config;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::listeners::{all_end, keep};
+use super::silence::Silence;
 use super::watch::Watch;
 use super::{Context, SourceError};
 use crate::clock::Clock;
@@ -79,7 +82,8 @@ impl Listeners {
         let permits = Arc::new(Semaphore::new(config.max_connections as usize));
         let (status, clock) = (context.status.clone(), context.clock.clone());
         let names = config.listeners().map(|(_, name)| name);
-        let watch = Watch::new(status.clone(), clock.clone(), config.tls.clone(), Arc::clone(&permits), names);
+        let silence = Silence::new(config.id.clone(), config.silent_after, &context);
+        let watch = Watch::new(status.clone(), clock.clone(), config.tls.clone(), Arc::clone(&permits), names, silence);
         let connections = Shared {
             id: config.id.clone(),
             intake: context.intake.clone(),

@@ -25,6 +25,7 @@ use super::event::{NotAnEvent, own_id};
 use crate::event::{Batch, BatchBuilder, BatchLimits, Kind, Origin, Record};
 use crate::net::Stream;
 use crate::queue::{Closed, Intake, Ticket};
+use crate::source::silence::Noted;
 use crate::status::Count;
 use crate::wire::lumberjack::{Decoder, Frame, Malformed, ack};
 
@@ -61,6 +62,7 @@ async fn linger(read: &mut ReadHalf<Stream>, write: &mut WriteHalf<Stream>) -> i
 struct Session {
     shared: Arc<Shared>,
     origin: Origin,
+    noted: Noted,
     decoder: Decoder,
     builder: BatchBuilder,
     /// Bytes of the events in `builder`.
@@ -144,6 +146,7 @@ impl Session {
             decoder: Decoder::new(shared.limits),
             builder: BatchBuilder::new(shared.id.clone(), Kind::Beats, BatchLimits::default()),
             shared,
+            noted: Noted::new(&origin),
             origin,
             building: 0,
             held: Vec::new(),
@@ -286,6 +289,7 @@ impl Session {
             let counters = self.shared.status.counters();
             counters.add(Count::ReceivedEvents, held.batch.count().into());
             counters.add(Count::ReceivedBytes, held.bytes);
+            self.noted.heard(&self.shared.status);
             self.tickets.push((ticket, held.batch.count()));
         }
     }

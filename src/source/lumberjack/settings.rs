@@ -10,6 +10,7 @@ use crate::event::SourceId;
 use crate::net::tls::ServerConfig;
 use crate::net::{Allow, Listen, SocketName};
 use crate::quantity::{Size, Span};
+use crate::source::SilentAfter;
 use crate::wire::lumberjack::Limits;
 
 /// A source for Beats agents.
@@ -19,6 +20,9 @@ pub struct Config {
     /// Its name, unique among the sources: lower_snake_case.
     #[schemars(with = "String")]
     pub id: SourceId,
+    /// Whether it runs; while it does not, its ledger and its place stay.
+    #[serde(default = "crate::source::enabled")]
+    pub enabled: bool,
     /// Where it listens: `tls://` and `tcp://` addresses.
     pub listen: Vec<Listen>,
     /// Networks that may send; empty means everybody.
@@ -45,6 +49,9 @@ pub struct Config {
     /// A connection on which nothing is outstanding and nothing comes for this long is closed.
     #[serde(default = "idle_timeout")]
     pub idle_timeout: Span,
+    /// A device that has sent events and then nothing for this long is missed; "never": none is.
+    #[serde(default)]
+    pub silent_after: SilentAfter,
     /// Our certificate and the rules for the agents' certificates, for `tls://` addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerConfig>,

@@ -20,6 +20,7 @@
 
 mod delivery;
 mod feed;
+mod form;
 mod message;
 mod open;
 mod refused;
@@ -28,6 +29,7 @@ mod settings;
 mod tests;
 mod wanted;
 
+pub(super) use form::FORM;
 pub use settings::Config;
 
 use std::sync::Arc;

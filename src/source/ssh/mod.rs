@@ -16,12 +16,15 @@
 //! [`Kind::Line`]: crate::event::Kind::Line
 
 mod devices;
+mod form;
 mod keys;
 mod session;
 mod settings;
 mod staged;
 
 pub use devices::Deeds;
+pub(super) use form::FORM;
+pub use keys::authorized::DeviceKey;
 pub use keys::host::HostKey;
 pub use settings::Config;
 
@@ -39,6 +42,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::listeners::{all_end, keep};
+use super::silence::Silence;
 use super::watch::Watch;
 use super::{Context, SourceError};
 use crate::clock::Clock;
@@ -134,7 +138,8 @@ pub(super) async fn run(config: Config, context: Context) -> Result<(), SourceEr
     let stop = context.stop.child_token();
     let permits = Arc::new(Semaphore::new(shared.config.max_connections as usize));
     let names = shared.config.listeners().map(|(_, name)| name);
-    let watch = Watch::new(context.status.clone(), context.clock.clone(), None, Arc::clone(&permits), names);
+    let silence = Silence::new(shared.config.id.clone(), shared.config.silent_after, &context);
+    let watch = Watch::new(context.status.clone(), context.clock.clone(), None, Arc::clone(&permits), names, silence);
     let reader = Reader {
         id: shared.config.id.clone(),
         staging: Arc::clone(&shared.staging),

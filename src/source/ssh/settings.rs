@@ -11,6 +11,7 @@ use super::keys::authorized;
 use crate::event::SourceId;
 use crate::net::{Allow, Listen, SocketName};
 use crate::quantity::{Size, Span};
+use crate::source::SilentAfter;
 use crate::wire::syslog::{Fields, Reading};
 
 /// A source for devices that push their log files.
@@ -20,6 +21,9 @@ pub struct Config {
     /// Its name, unique among the sources: lower_snake_case.
     #[schemars(with = "String")]
     pub id: SourceId,
+    /// Whether it runs; while it does not, its ledger and its place stay.
+    #[serde(default = "crate::source::enabled")]
+    pub enabled: bool,
     /// Where it listens: `tcp://` addresses.
     pub listen: Vec<Listen>,
     /// Those of `listen` that also offer the old algorithms (SHA-1, CBC).
@@ -49,6 +53,9 @@ pub struct Config {
     /// ...for this long.
     #[serde(default = "ban_for")]
     pub ban_for: Span,
+    /// A device that has pushed a file and then nothing for this long is missed; "never": none is.
+    #[serde(default)]
+    pub silent_after: SilentAfter,
     /// A connection on which nothing comes for this long is closed.
     #[serde(default = "idle_timeout")]
     pub idle_timeout: Span,

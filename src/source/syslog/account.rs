@@ -1,5 +1,7 @@
 //! What becomes of every event, counted where it happens: on the status board and in the queue's ledger.
 
+use std::net::IpAddr;
+
 use crate::event::{Batch, SourceId};
 use crate::queue::{Closed, Intake, Refused};
 use crate::status::{Count, DropReason, Handle};
@@ -24,6 +26,12 @@ impl Account {
             self.status.counters().drop_events(reason, events);
             self.intake.drop_events(&self.source, reason, events);
         }
+    }
+
+    /// Notes who sent datagrams lately.
+    pub(super) fn heard(&self, peers: impl Iterator<Item = IpAddr>) {
+        let now = self.status.now();
+        peers.for_each(|peer| self.status.devices().heard(&peer.to_string(), now));
     }
 
     /// Hands a batch over; waits for room. If that is cut off or refused, its events count as dropped.

@@ -12,6 +12,7 @@ use super::stream::Connections;
 use super::{Config, udp};
 use crate::net::{self, Limits, Listen, Seldom, SocketName};
 use crate::source::listeners::{all_end, keep};
+use crate::source::silence::Silence;
 use crate::source::watch::Watch;
 use crate::source::{Context, SourceError};
 
@@ -32,7 +33,8 @@ impl Shared {
         let permits = Arc::new(Semaphore::new(config.max_connections as usize));
         let names = config.listeners().map(|(_, name)| name);
         let (status, clock) = (context.status.clone(), context.clock.clone());
-        let watch = Watch::new(status.clone(), clock.clone(), config.tls.clone(), Arc::clone(&permits), names);
+        let silence = Silence::new(config.id.clone(), config.silent_after, &context);
+        let watch = Watch::new(status.clone(), clock.clone(), config.tls.clone(), Arc::clone(&permits), names, silence);
         let account = Account::new(config.id.clone(), context.intake.clone(), status.clone());
         // A task that panics stops the others without stopping what the app runs beside us.
         let stop = context.stop.child_token();

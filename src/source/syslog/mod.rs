@@ -20,8 +20,10 @@ mod settings;
 mod stream;
 mod udp;
 
+pub(super) use form::FORM;
 pub(super) use listeners::run;
 pub use settings::Config;
 
+mod form;
 #[cfg(test)]
 mod tests;

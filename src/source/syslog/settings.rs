@@ -10,6 +10,7 @@ use crate::event::SourceId;
 use crate::net::tls::ServerConfig;
 use crate::net::{Allow, Listen, SocketName};
 use crate::quantity::{Size, Span};
+use crate::source::SilentAfter;
 use crate::wire::framing::Framing;
 use crate::wire::syslog::{Fields, Reading};
 
@@ -20,6 +21,9 @@ pub struct Config {
     /// Its name, unique among the sources: lower_snake_case.
     #[schemars(with = "String")]
     pub id: SourceId,
+    /// Whether it runs; while it does not, its ledger and its place stay.
+    #[serde(default = "crate::source::enabled")]
+    pub enabled: bool,
     /// Where it listens: `udp://`, `tcp://` and `tls://` addresses.
     pub listen: Vec<Listen>,
     /// Networks that may send; empty means everybody.
@@ -52,6 +56,9 @@ pub struct Config {
     /// A batch is closed at this age, full or not.
     #[serde(default = "batch_after")]
     pub batch_after: Span,
+    /// A device that has sent something and then nothing for this long is missed; "never": none is.
+    #[serde(default)]
+    pub silent_after: SilentAfter,
     /// Our certificate and the rules for the senders' certificates, for `tls://` addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerConfig>,

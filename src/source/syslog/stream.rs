@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::collector::{Collector, TakeError};
 use crate::event::Origin;
 use crate::net::{Seldom, Stream};
+use crate::source::silence::Noted;
 use crate::status::{Count, Handle};
 use crate::wire::framing::{Decoder, Framing};
 
@@ -62,7 +63,7 @@ impl Connections {
     }
 
     async fn read(&self, stream: &mut Stream, decoder: &mut Decoder, origin: &Origin) -> Result<(), End> {
-        let mut silent_since = Instant::now();
+        let (mut silent_since, mut noted) = (Instant::now(), Noted::new(origin));
         loop {
             let wait = if decoder.is_unfinished() { UNFINISHED_LINE.min(self.idle_timeout) } else { self.idle_timeout };
             let read = tokio::select! {
@@ -74,6 +75,7 @@ impl Connections {
                 Ok(Ok(0)) => return Ok(()),
                 Ok(Ok(count)) => {
                     decoder.filled(count);
+                    noted.heard(&self.status);
                     self.collector.take(decoder, origin).await?;
                     silent_since = Instant::now();
                 }

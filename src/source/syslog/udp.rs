@@ -1,7 +1,8 @@
 //! One UDP socket and the thread that reads it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, PipeReader, PipeWriter};
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,9 @@ const GATHER_FROM: u64 = 8 << 20;
 const LAST_CALLS: usize = 200;
 /// How often the kernel is asked for its drops.
 const COUNT_DROPS: Duration = Duration::from_secs(1);
+/// How often it is noted who sent, and how many at once: more are noted in the next second.
+const NOTE_SENDERS: Duration = Duration::from_secs(1);
+const MOST_SENDERS: usize = 4_096;
 /// A wait without a reason to end it.
 const NO_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -127,6 +131,7 @@ struct Reader {
     /// When the batch in `builder` was begun.
     begun: Option<Instant>,
     outbox: Outbox,
+    senders: Senders,
     allow: Allow,
     max_message: usize,
     batch_after: Duration,
@@ -147,6 +152,7 @@ impl Reader {
                 watch: Arc::clone(&shared.watch),
                 is_closed: false,
             },
+            senders: Senders::default(),
             allow: config.allow.clone(),
             max_message: config.max_message.len(),
             batch_after: config.batch_after.0,
@@ -172,6 +178,7 @@ impl Reader {
             let count = receiver.receive()?;
             self.take(receiver);
             self.close_by_age();
+            self.senders.note(&self.outbox.account);
             self.outbox.offer();
             if self.gathers && (1..receiver.slots()).contains(&count) && pause(self.wake.as_fd(), GATHER)? {
                 break;
@@ -204,6 +211,7 @@ impl Reader {
             }
             let cut_from = is_cut.then_some(datagram.length as u64);
             tally.add(&Frame { bytes, cut_from });
+            self.senders.heard(datagram.peer.ip());
             let origin = Origin::new(Transport::Udp, Some(datagram.peer));
             if self.builder.push(&Record { received, origin: &origin, id: None, cut_from, bytes }) {
                 full.extend(self.builder.seal());
@@ -231,7 +239,34 @@ impl Reader {
     fn time_left(&self) -> Duration {
         let age = self.begun.map(|begun| monotonic().duration_since(begun));
         let left = age.map_or(NO_DEADLINE, |age| self.batch_after.saturating_sub(age));
+        let left = if self.senders.all.is_empty() { left } else { left.min(NOTE_SENDERS) };
         if self.outbox.held.is_empty() { left } else { left.min(RETRY) }
+    }
+}
+
+/// Who sent since it was noted last: a set of this thread's own, so that a datagram costs no lock.
+#[derive(Default)]
+struct Senders {
+    all: HashSet<IpAddr>,
+    last: Option<IpAddr>,
+    noted: Option<Instant>,
+}
+
+impl Senders {
+    fn heard(&mut self, peer: IpAddr) {
+        // Mostly the same one as before.
+        if self.last != Some(peer) && self.all.len() < MOST_SENDERS {
+            self.last = Some(peer);
+            self.all.insert(peer);
+        }
+    }
+
+    fn note(&mut self, account: &Account) {
+        let now = monotonic();
+        if !self.all.is_empty() && self.noted.is_none_or(|noted| now.duration_since(noted) >= NOTE_SENDERS) {
+            account.heard(self.all.drain());
+            (self.last, self.noted) = (None, Some(now));
+        }
     }
 }
 

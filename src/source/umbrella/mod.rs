@@ -16,12 +16,14 @@
 mod columns;
 mod csv;
 mod feed;
+mod form;
 mod key_age;
 mod object;
 mod pass;
 mod row;
 mod settings;
 
+pub(super) use form::FORM;
 pub use settings::Config;
 
 use std::collections::BTreeSet;

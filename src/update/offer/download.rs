@@ -271,16 +271,20 @@ impl<'a> Part<'a> {
                 "the bundle has {size}, which is more than update.max_size ({limit}); raise that, or ask its publisher"
             )));
         }
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let state = nix::sys::statvfs::statvfs(folder).map_err(|error| UpdateError::file(folder, error.into()))?;
-        let free = state.blocks_available() * state.fragment_size();
-        let needed = total.saturating_sub(self.length) + SPARE;
-        if free < needed { Err(UpdateError::NoSpace { needed, free }) } else { Ok(()) }
+        check_room(self.path.parent().unwrap_or(Path::new("/")), total.saturating_sub(self.length))
     }
 }
 
+/// Whether so many bytes more fit on the folder's disk, with some left over.
+pub(super) fn check_room(folder: &Path, more: u64) -> Result<(), UpdateError> {
+    let state = nix::sys::statvfs::statvfs(folder).map_err(|error| UpdateError::file(folder, error.into()))?;
+    let free = state.blocks_available() * state.fragment_size();
+    let needed = more.saturating_add(SPARE);
+    if free < needed { Err(UpdateError::NoSpace { needed, free }) } else { Ok(()) }
+}
+
 /// Takes a file away that may not be there.
-fn remove(path: &Path) -> Result<(), UpdateError> {
+pub(super) fn remove(path: &Path) -> Result<(), UpdateError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(UpdateError::file(path, error)),
         _ => Ok(()),

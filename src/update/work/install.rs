@@ -10,11 +10,11 @@ use super::trial::boot_id;
 use crate::control::Answer;
 use crate::event::Notice;
 use crate::net::http::{HttpClient, Url};
-use crate::update::Phase;
 use crate::update::error::UpdateError;
 use crate::update::offer::{Manifest, Want, download};
 use crate::update::rauc::{Mark, Rauc, Slot};
 use crate::update::state::Pending;
+use crate::update::{Failed, Phase};
 
 /// What is installed.
 #[derive(Debug)]
@@ -70,7 +70,11 @@ impl Worker {
         allow_downgrade: bool,
         to: Option<&mpsc::Sender<Answer>>,
     ) -> Result<(), UpdateError> {
+        self.shown.failed = None;
         let done = self.try_install(rauc, source, allow_downgrade, to).await;
+        if let Err(error) = &done {
+            self.shown.failed = Some(Failed { at: self.context.clock.now().to_string(), why: error.to_string() });
+        }
         let from = self.version.to_string();
         let notice = match &done {
             Ok(version) => Notice::new(
@@ -107,12 +111,20 @@ impl Worker {
                 pending.version
             )));
         }
+        if let Some(version) = &self.goes_back_to {
+            let words = format!("the box goes back to version {version} in the other slot; restart it first");
+            return Err(UpdateError::Refused(words));
+        }
         let expected = match &source {
             Source::Offer(manifest, _) => Some(manifest.version.clone()),
             _ => None,
         };
         let (bundle, is_ours) = match source {
-            Source::File(path) => (path, false),
+            // What somebody brought to the page lies in our own folder, and goes when it is done with.
+            Source::File(path) => {
+                let is_ours = path.starts_with(&self.context.folder);
+                (path, is_ours)
+            }
             Source::Offer(manifest, base) => {
                 let (size, sha256) = (Some(manifest.size), Some(manifest.sha256));
                 let url = manifest.bundle_url(&base)?;

@@ -1,5 +1,6 @@
 //! The component: connects to RAUC, judges the boot, then looks, installs and restarts when it is time or somebody asks.
 
+mod back;
 mod install;
 mod poll;
 mod restart;
@@ -113,6 +114,8 @@ struct Worker {
     next_poll: Instant,
     /// A restart was asked for, by us or by hand; until when it must have happened.
     restart: Restart,
+    /// The version before, which somebody wants to go back to.
+    goes_back_to: Option<String>,
     /// Looks at the manifest that failed one after the other.
     failed_polls: u32,
     /// When this run began.
@@ -127,7 +130,8 @@ impl Worker {
         let version = running_version();
         // A fleet that comes back after a power cut does not ask at one moment.
         let first = config.check_every.0.mul_f64(rand::rng().random_range(0.0..0.25));
-        let shown = Status { version: version.to_string(), ..Status::default() };
+        let largest = config.max_size.bytes();
+        let shown = Status { version: version.to_string(), largest, ..Status::default() };
         Self {
             config,
             context,
@@ -138,6 +142,7 @@ impl Worker {
             shown,
             next_poll: Instant::now() + first,
             restart: Restart::None,
+            goes_back_to: None,
             failed_polls: 0,
             began: Instant::now(),
             is_counted: false,
@@ -191,7 +196,7 @@ impl Worker {
             tokio::select! {
                 asked = asks.recv() => {
                     let Some(ask) = asked else { return Ok(()) };
-                    self.serve(ask, rauc, trial.is_some()).await?;
+                    self.serve(ask, rauc, &mut trial).await?;
                 }
                 () = sleep_until(look_at), if trial.is_some() => {}
                 () = wait_until(restart_at), if trial.is_none() => self.restart_due(),
@@ -204,12 +209,14 @@ impl Worker {
         }
     }
 
-    async fn serve(&mut self, ask: Ask, rauc: &Rauc, on_trial: bool) -> Result<(), UpdateError> {
+    async fn serve(&mut self, ask: Ask, rauc: &Rauc, trial: &mut Option<Trial>) -> Result<(), UpdateError> {
         let Ask { wish, to } = ask;
         let done = match wish {
             control::Update::Status => Ok(()),
-            _ if on_trial => Err(UpdateError::Refused(format!("not now: {}", self.shown.phase.words()))),
+            control::Update::RollBack { by } => self.roll_back(rauc, trial, &by).await,
+            _ if trial.is_some() => Err(UpdateError::Refused(format!("not now: {}", self.shown.phase.words()))),
             control::Update::Check => self.check().await.map(drop),
+            control::Update::Restart => self.restart_now(),
             control::Update::Install { from, allow_downgrade, reboot } => match Source::of(from, self).await {
                 Ok(source) => self.install(rauc, source, allow_downgrade, Some(&to)).await.map(|()| {
                     if reboot {
@@ -219,8 +226,10 @@ impl Worker {
                 Err(error) => Err(error),
             },
         };
-        self.set_phase(Phase::Idle);
-        self.show_restart();
+        if trial.is_none() {
+            self.set_phase(Phase::Idle);
+            self.show_restart();
+        }
         let answer = match &done {
             Ok(()) => to_answer(&self.shown),
             Err(error) => Answer::Refused(error.to_string()),
@@ -251,7 +260,8 @@ impl Worker {
             opens + self.schedule.open_for(now).unwrap_or_default().mul_f64(random.random_range(0.0..0.5))
         };
         self.next_poll = Instant::now() + wait;
-        opens.is_zero() && self.config.manifest.is_some() && self.condemned().is_none()
+        let may = self.condemned().is_none() && self.goes_back_to.is_none();
+        opens.is_zero() && self.config.manifest.is_some() && may
     }
 
     fn set_phase(&mut self, phase: Phase) {
@@ -264,6 +274,7 @@ impl Worker {
     /// Puts everything where others see it.
     fn show(&mut self) {
         self.shown.fell_back.clone_from(&self.store.state.fell_back);
+        self.shown.back_to = self.back_to().map(|(_, version)| version);
         self.context.desk.shown.send_replace(self.shown.clone());
         self.context.status.set(self.health());
         let installs = matches!(self.shown.phase, Phase::Installing { .. });
@@ -274,7 +285,8 @@ impl Worker {
         if let Some(why) = self.shown.unavailable.as_ref().filter(|_| self.config.manifest.is_some()) {
             return Health::degraded(format!("updates are not available: {why}"), "take the [update] table out");
         }
-        if let Some(entry) = self.store.state.fell_back.last().filter(|_| !self.is_newer_than_fallen()) {
+        let fell_back = self.store.state.fell_back.last().filter(|entry| entry.by.is_none());
+        if let Some(entry) = fell_back.filter(|_| !self.is_newer_than_fallen()) {
             let what = format!("version {} did not work, and the box went back: {}", entry.version, entry.why);
             return Health::degraded(what, "it is not tried again by itself; send the log to support");
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Worker;
+use crate::update::error::UpdateError;
 use crate::update::{Phase, Reboot};
 
 /// A box that was asked to restart is down well within this: the program's grace is 75 s at most, systemd's stop 90 s.
@@ -48,6 +49,22 @@ impl Worker {
         }
     }
 
+    /// Restarts into what is installed, because somebody wants it now.
+    ///
+    /// # Errors
+    /// When nothing is installed, or the box cannot be asked.
+    pub(super) fn restart_now(&mut self) -> Result<(), UpdateError> {
+        let refused = |words: &str| Err(UpdateError::Refused(words.to_owned()));
+        if !self.is_restart_due() {
+            return refused("nothing is installed that waits for a restart");
+        }
+        self.request_restart();
+        if self.restart == Restart::Missed {
+            return refused("the box cannot be asked to restart; restart it by hand");
+        }
+        Ok(())
+    }
+
     fn is_restart_due(&self) -> bool {
         self.store.state.pending.as_ref().is_some_and(|pending| pending.installed)
             || matches!(self.restart, Restart::Asked(_))
@@ -83,7 +100,13 @@ impl Worker {
 
     /// Shows that a restart is due, if it is.
     pub(super) fn show_restart(&mut self) {
-        let Some(pending) = self.store.state.pending.as_ref().filter(|pending| pending.installed) else { return };
+        let pending = self.store.state.pending.as_ref().filter(|pending| pending.installed);
+        let version = match pending {
+            Some(pending) if pending.condemned.is_some() => Some(&pending.from_version),
+            Some(pending) => Some(&pending.version),
+            None => self.goes_back_to.as_ref(),
+        };
+        let Some(version) = version.cloned() else { return };
         let when = match (self.restart, self.config.reboot) {
             (Restart::Asked(_), _) => "now",
             (Restart::Missed, _) | (_, Reboot::ByHand) => "when it is restarted by hand",
@@ -91,8 +114,6 @@ impl Worker {
             (Restart::None, Reboot::InWindow) if self.config.window.is_none() => "at once",
             (Restart::None, Reboot::InWindow) => "when the window is open",
         };
-        let version = if pending.condemned.is_some() { &pending.from_version } else { &pending.version };
-        let phase = Phase::RestartDue { version: version.clone(), when: when.to_owned() };
-        self.set_phase(phase);
+        self.set_phase(Phase::RestartDue { version, when: when.to_owned() });
     }
 }

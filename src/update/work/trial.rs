@@ -121,6 +121,10 @@ impl Trial {
         worker.store.change(|state| {
             state.good = Some(Good { bootname: self.bootname.clone(), version: version.clone() });
             state.judged = Some(self.boot.clone());
+            if let Some(update) = &self.update {
+                let (bootname, version) = (update.from_bootname.clone(), update.from_version.clone());
+                state.previous = Some(Good { bootname, version });
+            }
             state.pending = state.pending.take().filter(|pending| pending.boot == self.boot);
             state.fell_back.retain(|entry| entry.version != version);
         })?;
@@ -136,7 +140,13 @@ impl Trial {
         Ok(())
     }
 
-    async fn is_bad(&self, worker: &mut Worker, rauc: &Rauc, why: String) -> Result<(), UpdateError> {
+    /// Whether it is the first boot of an update, which can be gone back from.
+    pub(super) fn is_of_update(&self) -> bool {
+        self.update.is_some()
+    }
+
+    /// Gives the version up.
+    pub(super) async fn is_bad(&self, worker: &mut Worker, rauc: &Rauc, why: String) -> Result<(), UpdateError> {
         let version = worker.version.to_string();
         let words = format!("version {version} does not work here and the box goes back: {why}");
         let facts = [("version", version), ("reason", why.clone())];
@@ -212,7 +222,7 @@ impl Worker {
         self.context.teller.tell(Notice::new("update_fell_back", false, words, &facts));
         let at = self.context.clock.now().to_string();
         self.store.change(|state| {
-            state.note_fall_back(FellBack { version, at, why });
+            state.note_fall_back(FellBack { version, at, why, by: None });
             state.pending = None;
         })?;
         self.show();

@@ -85,7 +85,7 @@ impl Audit {
     /// When a file cannot be read.
     pub(super) fn open(folder: &Path, clock: Clock, teller: Teller) -> io::Result<Self> {
         let mut found = Found::default();
-        for file in [old(folder), current(folder)] {
+        for file in files(folder) {
             found = read(&file, found.inner)?;
             if let Some(line) = found.broken_at {
                 let what = format!(
@@ -134,6 +134,11 @@ impl Audit {
             tracing::warn!(%error, "the audit log on the disk lacks what was said before; make room on the disk");
         }
     }
+}
+
+/// Its files, the older one first.
+pub(super) fn files(folder: &Path) -> [PathBuf; 2] {
+    [old(folder), current(folder)]
 }
 
 fn current(folder: &Path) -> PathBuf {

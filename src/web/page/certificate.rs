@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType,
@@ -19,6 +20,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::clock::{Clock, Timestamp};
 use crate::durable;
+use crate::net::tls::Fingerprint;
 
 /// Browsers of Apple take no certificate that is good for longer than 825 days (support.apple.com/103769, read 2026-11).
 const GOOD_FOR_DAYS: u64 = 800;
@@ -27,6 +29,9 @@ const RENEW_DAYS: u64 = 60;
 const DAY: u64 = 86_400_000_000;
 /// A box's clock may stand in 1970 at its first start: no certificate ends before this and [`GOOD_FOR_DAYS`].
 const PLAUSIBLE: Timestamp = Timestamp(1_793_000_000_000_000);
+
+/// A person's wish and the page's own look make no two at once.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// Where the box's own certificate lies.
 pub(super) fn path(folder: &Path) -> PathBuf {
@@ -62,13 +67,28 @@ fn outward() -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// What a certificate says of itself, as far as it decides whether another one is due.
-fn said(pem: &[u8]) -> Option<(Timestamp, BTreeSet<String>, BTreeSet<IpAddr>)> {
+/// What a certificate says of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) begins: Timestamp,
+    pub(super) ends: Timestamp,
+    pub(super) names: BTreeSet<String>,
+    pub(super) addresses: BTreeSet<IpAddr>,
+    /// Who signed it.
+    pub(super) issuer: String,
+    /// Nobody else did.
+    pub(super) is_own: bool,
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// What the first certificate of a PEM text says; nothing where there is none.
+pub(super) fn said(pem: &[u8]) -> Option<Said> {
     let (_, pem) = parse_x509_pem(pem).ok()?;
     let certificate = pem.parse_x509().ok()?;
-    let ends = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    let moment = |seconds: i64| u64::try_from(seconds).map(|seconds| Timestamp(seconds.saturating_mul(1_000_000))).ok();
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    for name in &certificate.subject_alternative_name().ok()??.value.general_names {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    for name in alternative.iter().flat_map(|names| &names.value.general_names) {
         match name {
             GeneralName::DNSName(name) => drop(names.insert((*name).to_owned())),
             GeneralName::IPAddress(bytes) => {
@@ -78,7 +98,15 @@ fn said(pem: &[u8]) -> Option<(Timestamp, BTreeSet<String>, BTreeSet<IpAddr>)> {
             _ => {}
         }
     }
-    Some((Timestamp(ends.saturating_mul(1_000_000)), names, addresses))
+    Some(Said {
+        begins: moment(certificate.validity().not_before.timestamp()).unwrap_or_default(),
+        ends: moment(certificate.validity().not_after.timestamp())?,
+        names,
+        addresses,
+        issuer: certificate.issuer().to_string(),
+        is_own: certificate.issuer() == certificate.subject(),
+        fingerprint: Fingerprint::of(&pem.contents),
+    })
 }
 
 /// Sees to it that there is a certificate that fits. True if a new one was made. Blocks on the disk.
@@ -86,11 +114,30 @@ fn said(pem: &[u8]) -> Option<(Timestamp, BTreeSet<String>, BTreeSet<IpAddr>)> {
 /// # Errors
 /// When it cannot be made or written.
 pub(super) fn keep(folder: &Path, box_name: &str, clock: &Clock) -> io::Result<bool> {
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    keep_one(folder, box_name, clock)
+}
+
+/// Makes another one, with another key. Blocks on the disk.
+///
+/// # Errors
+/// When it cannot be made or written.
+pub(super) fn renew(folder: &Path, box_name: &str, clock: &Clock) -> io::Result<()> {
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    match fs::remove_file(key_path(folder)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    keep_one(folder, box_name, clock).map(drop)
+}
+
+fn keep_one(folder: &Path, box_name: &str, clock: &Clock) -> io::Result<bool> {
     let (names, addresses) = names(box_name);
     let now = clock.now().max(PLAUSIBLE);
     let key = fs::read_to_string(key_path(folder)).ok().and_then(|pem| KeyPair::from_pem(&pem).ok());
-    let fits = fs::read(path(folder)).ok().as_deref().and_then(said).is_some_and(|(ends, has_names, has_addresses)| {
-        ends.micros() > now.micros() + RENEW_DAYS * DAY && has_names == names && has_addresses == addresses
+    let fits = fs::read(path(folder)).ok().as_deref().and_then(said).is_some_and(|said| {
+        let is_fresh = said.ends.micros() > now.micros() + RENEW_DAYS * DAY;
+        is_fresh && said.names == names && said.addresses == addresses
     });
     if fits && key.is_some() {
         return Ok(false);
@@ -154,8 +201,8 @@ mod tests {
         assert!(keep(folder.path(), "edge-1", &clock).unwrap());
         assert!(!keep(folder.path(), "edge-1", &clock).unwrap());
         let first = pin(folder.path());
-        let (ends, names, addresses) = said(&fs::read(path(folder.path())).unwrap()).unwrap();
-        assert!(names.contains("edge-1") && addresses.contains(&IpAddr::from([127, 0, 0, 1])));
+        let Said { ends, names, addresses, is_own, .. } = said(&fs::read(path(folder.path())).unwrap()).unwrap();
+        assert!(is_own && names.contains("edge-1") && addresses.contains(&IpAddr::from([127, 0, 0, 1])));
         assert!(ends.micros() > PLAUSIBLE.micros() + 790 * DAY, "although the clock stands in 1970");
         assert!(keep(folder.path(), "edge-2", &clock).unwrap());
         now.store(ends.micros() - 70 * DAY, Ordering::Relaxed);
@@ -169,5 +216,9 @@ mod tests {
         }
         assert_ne!(pin(folder.path()), first, "its key was gone");
         assert!(keep(folder.path(), "no name: blanks and ä", &clock).unwrap());
+        let before = pin(folder.path());
+        renew(folder.path(), "edge-2", &clock).unwrap();
+        assert_ne!(pin(folder.path()), before, "somebody wanted another key");
+        assert!(!keep(folder.path(), "edge-2", &clock).unwrap());
     }
 }

@@ -24,6 +24,8 @@ use crate::control::Answer;
 
 /// Fresh enough to see that something goes on.
 const EVERY: Duration = Duration::from_secs(2);
+/// A part that few look at, and that is quickly made.
+const PART_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether who looks is still logged in.
 const CHECK: Duration = Duration::from_secs(10);
 /// Below the time after which common proxies and firewalls forget a quiet connection.
@@ -108,6 +110,48 @@ impl Feed {
         Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE))
     }
 
+    /// A place among those who look at events; none where all are taken.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.tails).try_acquire_owned().ok()
+    }
+
+    /// Why there is none.
+    pub(super) fn full() -> String {
+        format!("{TAILS} people look at events already; close one of those pages")
+    }
+
+    /// A part of a page that changes, as long as somebody with this session looks at it: pushed when it is another one.
+    pub(super) fn part<M, F>(
+        shared: &Arc<Shared>,
+        name: &'static str,
+        token: String,
+        make: M,
+    ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<M, F>>
+    where
+        M: Fn(Arc<Shared>) -> F + Send + 'static,
+        F: Future<Output = Option<String>> + Send,
+    {
+        let state = (Arc::clone(shared), make, token, String::new(), Instant::now() + CHECK);
+        let stream = unfold(state, move |(shared, make, token, last, mut check)| async move {
+            loop {
+                tokio::select! {
+                    () = shared.context.stop.cancelled() => return None,
+                    () = sleep_until(Instant::now() + PART_EVERY) => {}
+                }
+                if Instant::now() >= check {
+                    shared.accounts.visitor(&token, false)?;
+                    check = Instant::now() + CHECK;
+                }
+                let html = make(Arc::clone(&shared)).await.filter(|html| *html != last);
+                if let Some(html) = html {
+                    let event = Event::default().event(name).data(html.replace('\r', ""));
+                    return Some((Ok(event), (shared, make, token, html, check)));
+                }
+            }
+        });
+        Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE))
+    }
+
     /// Events from now on, those of `source` that hold `text`, for somebody with this session.
     pub(super) fn tail(
         shared: &Arc<Shared>,
@@ -115,10 +159,10 @@ impl Feed {
         text: &str,
         token: String,
     ) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
-        let body: Body = match Arc::clone(&shared.feed.tails).try_acquire_owned() {
-            Ok(place) => {
+        let body: Body = match shared.feed.place() {
+            Some(place) => {
                 let (to, from) = mpsc::channel(AHEAD);
-                let tap = Arc::clone(&shared.context.questions).tap(source, to);
+                let tap = Arc::clone(&shared.context.questions).tap(source, None, to);
                 let text = text.to_lowercase();
                 let now = Instant::now();
                 let tail = Tail {
@@ -135,9 +179,8 @@ impl Feed {
                 };
                 Box::pin(unfold(tail, Tail::next))
             }
-            Err(_) => {
-                let words = format!("{TAILS} people look at events already; close one of those pages");
-                let event = Event::default().event("refused").data(words);
+            None => {
+                let event = Event::default().event("refused").data(Self::full());
                 Box::pin(unfold(Some(event), |event| async move { event.map(|event| (Ok(event), None)) }))
             }
         };

@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock::Timestamp;
 use crate::durable;
@@ -18,7 +18,14 @@ use crate::secret::Secret;
 const MOST: usize = 64;
 /// A bundle of all public CAs is 250 KiB.
 const LARGEST: usize = 256 << 10;
-const LONGEST_NAME: usize = 64;
+/// A source's id has 64 characters at most, and its key stands behind it.
+const LONGEST_NAME: usize = 128;
+/// What was typed into a form that is not yet in use; nothing else is called so.
+const TYPED: &str = ".typed-";
+/// Forms that somebody began. The oldest goes where there are more.
+const MOST_TYPED: usize = 16;
+/// Who began a form ends it within this, or types its secrets again.
+const TYPED_FOR: Duration = Duration::from_secs(3_600);
 
 /// One file, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +84,7 @@ impl Files {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
         let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
         // What a power cut leaves of a file ends so.
-        let is_left = name.ends_with(".new");
+        let is_left = name.ends_with(".new") || name.contains(TYPED);
         if !starts || is_left || name.len() > LONGEST_NAME || !name.chars().all(good) {
             return Err(FileError::BadName);
         }
@@ -109,6 +116,58 @@ impl Files {
     /// Lines end as files do, not as forms do, and a text of one line has no line end: secrets are read as they are.
     pub(super) fn put(&self, name: &str, text: &Secret<String>) -> Result<String, FileError> {
         let path = self.path(name)?;
+        let files = self.list().map_err(FileError::Disk)?;
+        if files.len() >= MOST && !files.iter().any(|file| file.name == name) {
+            return Err(FileError::TooMany);
+        }
+        self.write(&path, text)
+    }
+
+    /// Keeps what was typed into a form beside the file of this name, until the form is taken into use; its own name. Blocks on the
+    /// disk.
+    pub(super) fn type_in(&self, name: &str, text: &Secret<String>) -> Result<String, FileError> {
+        self.path(name)?;
+        self.sweep(MOST_TYPED - 1);
+        let typed = format!("{name}{TYPED}{:016x}", rand::random::<u64>());
+        self.write(&self.folder.join(&typed), text).map(|_| typed)
+    }
+
+    /// The path of what was typed into a form for the file of this name, while it is kept.
+    pub(super) fn typed(&self, name: &str, typed: &str) -> Option<String> {
+        let random = typed.strip_prefix(name)?.strip_prefix(TYPED)?;
+        let is_one = self.path(name).is_ok() && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let path = self.folder.join(typed);
+        (is_one && path.exists()).then(|| path.display().to_string())
+    }
+
+    /// Puts what was typed in the place of the file of this name; its path. Blocks on the disk.
+    pub(super) fn take_over(&self, name: &str, typed: &str) -> Result<String, FileError> {
+        let path = self.path(name)?;
+        let files = self.list().map_err(FileError::Disk)?;
+        if files.len() >= MOST && !files.iter().any(|file| file.name == name) {
+            return Err(FileError::TooMany);
+        }
+        let taken = fs::rename(self.folder.join(typed), &path).and_then(|()| durable::sync_folder(&path));
+        taken.map_err(FileError::Disk)?;
+        Ok(path.display().to_string())
+    }
+
+    /// Takes away what was typed too long ago, and all but the newest so many. Blocks on the disk.
+    pub(super) fn sweep(&self, keep: usize) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let typed = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().contains(TYPED));
+        let age = |entry: &fs::DirEntry| entry.metadata().and_then(|file| file.modified()).ok()?.elapsed().ok();
+        let mut by_age: Vec<_> = typed.map(|entry| (age(&entry).unwrap_or(TYPED_FOR), entry.path())).collect();
+        by_age.sort();
+        for (at, (age, path)) in by_age.into_iter().enumerate() {
+            if at >= keep || age >= TYPED_FOR {
+                // It is tried again with the next form.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, text: &Secret<String>) -> Result<String, FileError> {
         let text = Secret::new(text.expose().replace("\r\n", "\n").trim_end().to_owned());
         if text.expose().trim().is_empty() {
             return Err(FileError::Empty);
@@ -116,15 +175,11 @@ impl Files {
         if text.expose().len() > LARGEST {
             return Err(FileError::TooLarge);
         }
-        let files = self.list().map_err(FileError::Disk)?;
-        if files.len() >= MOST && !files.iter().any(|file| file.name == name) {
-            return Err(FileError::TooMany);
-        }
         let end = if text.expose().contains('\n') { "\n" } else { "" };
         let whole = Secret::new(format!("{}{end}", text.expose()));
         let write = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            durable::replace_secret(&path, whole.expose().as_bytes())
+            durable::replace_secret(path, whole.expose().as_bytes())
         };
         write().map_err(FileError::Disk)?;
         Ok(path.display().to_string())
@@ -177,8 +232,21 @@ mod tests {
     fn no_name_leads_out_of_the_folder_and_everything_has_its_bound() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(folder.path());
-        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "A", ".hidden", "x.new", "a\0b", "ä", &"a".repeat(65)]
-        {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "/etc/passwd",
+            "a/b",
+            "A",
+            ".hidden",
+            "x.new",
+            "x.typed-1",
+            "a\0b",
+            "ä",
+            &"a".repeat(129),
+        ] {
             assert!(matches!(files.put(name, &secret("x")), Err(FileError::BadName)), "{name}");
             assert!(matches!(files.remove(name, ""), Err(FileError::BadName)), "{name}");
         }
@@ -189,5 +257,33 @@ mod tests {
         }
         assert!(matches!(files.put("a", &secret("x")), Err(FileError::TooMany)));
         files.put("file1", &secret("y")).unwrap();
+    }
+
+    #[test]
+    fn what_was_typed_waits_unseen_until_it_is_taken_over_or_too_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(folder.path());
+        files.put("source-duo-secret", &secret("old")).unwrap();
+        let typed = files.type_in("source-duo-secret", &secret("new\r\n")).unwrap();
+        let path = files.typed("source-duo-secret", &typed).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(files.list().unwrap().len(), 1);
+        for other in ["source-duo-secret", "source-duo-secret.typed-../x", "../x", ""] {
+            assert_eq!(files.typed("source-duo-secret", other), None, "{other}");
+        }
+        assert_eq!(files.typed("source-duo", &typed), None, "it belongs to another field");
+        let kept = files.take_over("source-duo-secret", &typed).unwrap();
+        assert_eq!(
+            (fs::read_to_string(kept).unwrap().as_str(), files.typed("source-duo-secret", &typed)),
+            ("new", None)
+        );
+        let many: Vec<String> = (0..20).map(|_| files.type_in("a", &secret("x")).unwrap()).collect();
+        assert_eq!(many.iter().filter(|typed| files.typed("a", typed).is_some()).count(), MOST_TYPED);
+        let old = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::open(files.typed("a", &many[19]).unwrap()).unwrap().set_modified(old).unwrap();
+        files.sweep(MOST_TYPED);
+        assert_eq!(files.typed("a", &many[19]), None);
+        assert_eq!(files.list().unwrap().len(), 1);
     }
 }

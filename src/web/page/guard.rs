@@ -27,11 +27,15 @@ const COOKIE: &str = "__Host-session";
 const CSRF: &str = "x-csrf-token";
 /// Time for a request with its body, and its answer's beginning. The slowest answer is a refused login (5 s), behind others.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Time for a bundle to come; half of what a connection lives.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(1_800);
 /// The largest body that we take: a password twice, and room.
 pub(super) const LARGEST_BODY: usize = 64 << 10;
 
 /// What is sent there begins a session.
 const BEFORE: [&str; 4] = ["/claim", "/login", "/api/v1/claim", "/api/v1/session"];
+/// What is sent there may take long.
+const UPLOADS: [&str; 2] = ["/updates/upload", "/api/v1/updates/bundle"];
 /// Nothing from elsewhere, nothing that is written into the page, no frames (Content Security Policy 3).
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -205,19 +209,31 @@ impl FromRequestParts<Arc<Shared>> for Vouched {
     }
 }
 
+/// A form with a file carries the session's secret in its first part.
+///
+/// # Errors
+/// When it is another one.
+pub(super) fn vouched(shared: &Shared, uri: &Uri, visitor: &Visitor, sent: &str) -> Result<(), Box<Refusal>> {
+    if visitor.vouches(sent) { Ok(()) } else { Err(Box::new(stranger(shared, uri))) }
+}
+
 /// Where there is a session, a request must carry what only our pages know.
 fn vouch(shared: &Shared, uri: &Uri, headers: &HeaderMap, sent: Option<&str>) -> Result<(), Box<Refusal>> {
     let visitor = token(headers).and_then(|token| shared.accounts.visitor(token, true));
     if visitor.is_none_or(|visitor| sent.is_some_and(|sent| visitor.vouches(sent))) {
         return Ok(());
     }
+    Err(Box::new(stranger(shared, uri)))
+}
+
+fn stranger(shared: &Shared, uri: &Uri) -> Refusal {
     let todo = if is_api(uri) {
         "send what GET /api/v1/session gives as X-CSRF-Token"
     } else {
         "open the page anew and do it again"
     };
     let what = "this request does not come from a page of this box";
-    Err(Box::new(Refusal::new(shared, uri, StatusCode::FORBIDDEN, what, todo)))
+    Refusal::new(shared, uri, StatusCode::FORBIDDEN, what, todo)
 }
 
 /// What was sent: a form of our pages, or JSON where programs ask. Where there is a session, it carries the secret that only our
@@ -280,7 +296,8 @@ pub(super) async fn watch(State(shared): State<Arc<Shared>>, request: Request, n
         let what = "this request comes from a page of somebody else";
         Refusal::new(&shared, &uri, StatusCode::FORBIDDEN, what, "open this box's own page").into_response()
     } else {
-        timeout(ANSWER_WITHIN, next.run(request)).await.unwrap_or_else(|_| {
+        let within = if UPLOADS.contains(&uri.path()) { UPLOAD_WITHIN } else { ANSWER_WITHIN };
+        timeout(within, next.run(request)).await.unwrap_or_else(|_| {
             let what = "the request took too long";
             Refusal::new(&shared, &uri, StatusCode::REQUEST_TIMEOUT, what, "try again").into_response()
         })

@@ -20,17 +20,22 @@
 mod account;
 mod audit;
 mod certificate;
+mod consent;
 mod feed;
 mod files;
 mod guard;
 mod history;
+mod multipart;
 mod routes;
 mod serve;
 mod settings;
+mod start;
+mod support;
 mod view;
 
 pub use account::{claim_code, is_claimed};
 pub use settings::Config;
+pub use support::audit_for_support;
 pub use view::Kinds;
 
 use std::future::Future;
@@ -42,7 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -54,11 +59,14 @@ use crate::net::tls::{Acceptor, Fingerprint, TlsError};
 use crate::net::{Listen, SocketName, Sockets};
 use crate::secret::Secret;
 use crate::status::{Board, Gauge, Handle, Health};
+use crate::support::Ring;
 use account::Accounts;
 use audit::Audit;
+use consent::Consents;
 use feed::Feed;
 use files::Files;
 use history::History;
+use start::Start;
 
 /// How often certificate and addresses are looked at, and the page's own line on the board.
 const LOOK: Duration = Duration::from_secs(60);
@@ -73,10 +81,17 @@ pub trait Questions: Send + Sync {
     fn tap(
         self: Arc<Self>,
         source: Option<String>,
+        last_minutes: Option<u32>,
         to: mpsc::Sender<Answer>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
     /// See [`Handler::settings`].
     fn settings(self: Arc<Self>, wish: control::Settings) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
+    /// See [`Handler::update`].
+    fn update(
+        self: Arc<Self>,
+        wish: control::Update,
+        to: mpsc::Sender<Answer>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 impl<H: Handler> Questions for H {
@@ -87,13 +102,22 @@ impl<H: Handler> Questions for H {
     fn tap(
         self: Arc<Self>,
         source: Option<String>,
+        last_minutes: Option<u32>,
         to: mpsc::Sender<Answer>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move { Handler::tap(&*self, source, to).await })
+        Box::pin(async move { Handler::tap(&*self, source, last_minutes, to).await })
     }
 
     fn settings(self: Arc<Self>, wish: control::Settings) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         Box::pin(async move { Handler::settings(&*self, wish).await })
+    }
+
+    fn update(
+        self: Arc<Self>,
+        wish: control::Update,
+        to: mpsc::Sender<Answer>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { Handler::update(&*self, wish, to).await })
     }
 }
 
@@ -129,6 +153,10 @@ pub struct Context {
     pub clock: Clock,
     /// Where deeds are told.
     pub teller: Teller,
+    /// The last lines of the log.
+    pub log: Ring,
+    /// The settings file; none where there is none.
+    pub file: Option<PathBuf>,
     /// Ends it.
     pub stop: CancellationToken,
 }
@@ -174,9 +202,17 @@ struct Shared {
     audit: Audit,
     history: History,
     files: Files,
+    start: Start,
     feed: Feed,
+    consents: Consents,
+    /// One test at a time.
+    testing: Semaphore,
     /// Somebody claimed the box: its line on the board is another one.
     look: Notify,
+    /// One bundle comes at a time.
+    upload: Arc<Semaphore>,
+    /// One bundle for support goes at a time.
+    support: Arc<Semaphore>,
 }
 
 /// Serves the page until told to stop. `bound` is told the addresses, which matters where a port is 0.
@@ -249,6 +285,8 @@ async fn prepare(config: Config, context: Context) -> Result<(Shared, Acceptor),
     let (limits, clock, teller) = (config.login_limits(), context.clock.clone(), context.teller.clone());
     let (tls, name, board_clock) = (config.tls(&folder), Arc::clone(&context.name.borrow()), context.clock.clone());
     let own = config.cert.is_none();
+    let files = Files::of(&context.state_dir);
+    let sweeper = files.clone();
     let opened = tokio::task::spawn_blocking(move || -> Result<_, PageError> {
         let failed = |source| PageError::Folder { path: folder.clone(), source };
         make_folder(&folder).map_err(failed)?;
@@ -258,13 +296,27 @@ async fn prepare(config: Config, context: Context) -> Result<(Shared, Acceptor),
         let acceptor = tls.build()?;
         let accounts = Accounts::open(&folder, limits, clock.clone()).map_err(failed)?;
         let audit = Audit::open(&folder, clock, teller).map_err(failed)?;
-        Ok((acceptor, accounts, audit, History::open(&folder, board_clock)))
+        // Whoever typed it into a form began before this start.
+        sweeper.sweep(0);
+        Ok((acceptor, accounts, audit, History::open(&folder, board_clock), Start::of(&folder)))
     });
     let opened = opened.await.unwrap_or_else(|error| Err(failed(io::Error::other(error))))?;
-    let (acceptor, accounts, audit, history) = opened;
-    let files = Files::of(&context.state_dir);
-    let (feed, look) = (Feed::default(), Notify::new());
-    let shared = Shared { config, context, accounts, audit, history, files, feed, look };
+    let (acceptor, accounts, audit, history, start) = opened;
+    let shared = Shared {
+        config,
+        context,
+        accounts,
+        audit,
+        history,
+        files,
+        start,
+        feed: Feed::default(),
+        consents: Consents::default(),
+        testing: Semaphore::new(1),
+        look: Notify::new(),
+        upload: Arc::new(Semaphore::new(1)),
+        support: Arc::new(Semaphore::new(1)),
+    };
     Ok((shared, acceptor))
 }
 
@@ -286,8 +338,7 @@ pub fn keep_file(state_dir: &Path, name: &str, text: &Secret<String>) -> Result<
 #[must_use]
 pub fn certificate_fingerprint(config: &Config, state_dir: &Path) -> Option<Fingerprint> {
     let path = config.tls(&account::folder(state_dir)).cert;
-    let pem = std::fs::read(path).ok()?;
-    Some(Fingerprint::of(&x509_parser::pem::parse_x509_pem(&pem).ok()?.1.contents))
+    certificate::said(&std::fs::read(path).ok()?).map(|said| said.fingerprint)
 }
 
 /// Keeps the certificate fit and the line on the board true.

@@ -23,8 +23,9 @@ use crate::net::tls::Acceptor;
 use crate::net::{self, Stream};
 use crate::status::Handle;
 
-/// Time for the header of a request; also how long an idle connection is kept for the next one.
-const HEADER_WITHIN: Duration = Duration::from_secs(15);
+/// Time for the header of a request; also how long an idle connection is kept for the next one: shorter than a minute, and clients
+/// that think a while send into a connection that closes at that moment.
+const HEADER_WITHIN: Duration = Duration::from_secs(60);
 /// The whole life of a connection. A page that is open longer comes back by itself.
 const LIFE: Duration = Duration::from_secs(3_600);
 /// Time for what is under way when the page is told to stop.

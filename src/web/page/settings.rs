@@ -130,7 +130,8 @@ impl Config {
     }
 }
 
-fn pair(cert: PathBuf, key: PathBuf) -> ServerConfig {
+/// A certificate with its key.
+pub(super) fn pair(cert: PathBuf, key: PathBuf) -> ServerConfig {
     ServerConfig {
         cert,
         key,

@@ -58,15 +58,29 @@ pub fn far(plan: &Plan) -> Result<String> {
 }
 
 fn through_tcp(plan: &Plan, subject: Subject, events: u64, protocol: Protocol, away: Duration) -> Result<Figures> {
+    watched(plan, subject, events, protocol, away, |_| Ok(()))
+}
+
+/// The same while somebody looks, who is made when the collector runs and goes at the end.
+pub(super) fn watched<W>(
+    plan: &Plan,
+    subject: Subject,
+    events: u64,
+    protocol: Protocol,
+    away: Duration,
+    watch: impl FnOnce(&Collector) -> Result<W>,
+) -> Result<Figures> {
     let receiver = Receiver::start(protocol, &plan.bench.certs.server, Marks::None, 0)?;
     let delay = if away.is_zero() { None } else { Some(Delay::start(receiver.address, away)?) };
     let to = delay.as_ref().map_or(receiver.address, |delay| delay.address);
     let task = Task { subject, to, to_lumberjack: protocol == Protocol::Lumberjack, from: Intake::Lines };
     let collector = Collector::start(&plan.bench, &task)?;
+    let watchers = watch(&collector)?;
     let (before, start) = (collector.usage()?, now());
     let sent = send::tcp(collector.listens, &plan.lines, events)?;
     wait_for_all(&receiver.counters, events)?;
     let wall = (receiver.counters.last.load(Ordering::Relaxed) - start) as f64 / 1e9;
+    drop(watchers);
     let after = collector.wait_until_quiet()?;
     drop(collector);
     let (count, bytes) = (events as f64, plan.lines.bytes_of(events) as f64);

@@ -2,10 +2,12 @@
 
 mod disk;
 mod flow;
+mod pages;
 mod push;
 
 pub use disk::{beats, gone, steady};
 pub use flow::{far, latency, tcp, udp};
+pub use pages::pages;
 pub use push::push;
 
 use std::sync::Arc;

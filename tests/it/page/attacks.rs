@@ -11,7 +11,7 @@ use super::{Curl, PASSWORD, SETTINGS, address, claimed, said};
 use crate::peers::appliance::Appliance;
 
 /// Everything but the claim, the log-in and what holds no secret.
-const BEHIND: [&str; 14] = [
+const BEHIND: [&str; 20] = [
     "/",
     "/events",
     "/sources",
@@ -26,6 +26,12 @@ const BEHIND: [&str; 14] = [
     "/api/v1/ledger",
     "/api/v1/audit",
     "/api/v1/accounts",
+    "/outputs",
+    "/add/source",
+    "/source/firewalls/edit",
+    "/consent/take?state=x",
+    "/api/v1/outputs",
+    "/api/v1/sources/firewalls/form",
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 use sapphire_edge::status::Component;
 use serde_json::json;
 
-use super::{Answer, Curl, PASSWORD, SETTINGS, address, claimed};
+use super::{Answer, Curl, PASSWORD, SETTINGS, claimed};
 use crate::peers::appliance::until;
 
 const SERVERS: &str = "[[source]]\nid = \"servers\"\ntype = \"syslog\"\nlisten = [\"tcp://127.0.0.1:0\"]\n[[output]]";
@@ -69,10 +69,7 @@ fn settings_are_looked_at_taken_into_use_and_gone_back_on() {
 #[test]
 fn a_change_of_the_page_itself_waits_to_be_confirmed_and_a_viewer_changes_nothing() {
     let Some((edge, ada)) = claimed(SETTINGS) else { return };
-    let bob = [("name", "bob"), ("role", "viewer"), ("password", PASSWORD), ("again", PASSWORD), ("csrf", &ada.csrf())];
-    assert_eq!(ada.form("/accounts/add", &bob).status, 200);
-    let bob = Curl::to(address(&edge)).unwrap();
-    assert_eq!(bob.log_in("bob", PASSWORD).status, 303);
+    let bob = super::viewer(&edge, &ada);
     let now = bob.get("/api/v1/settings").json();
     let (text, version) = (now["text"].as_str().unwrap(), now["version"].as_str().unwrap());
     let new = text.replace("[page]", "[page]\nidle_logout = \"20m\"");

@@ -2,16 +2,26 @@
 
 /// Path, header and form attacks, guessing, and what a viewer may do.
 mod attacks;
+/// Backups of the settings, and their way back.
+mod backup;
 /// Chromium: from the first boot to the first event, on a desktop and a phone.
-mod browser;
+pub mod browser;
 /// The settings, changed on the page.
 mod change;
+/// Devices that fall silent, and what came before a page was opened.
+mod devices;
 /// Every fault in words.
 mod faults;
+/// Sources and outputs by form.
+mod forms;
 /// What keeps a page fresh.
 mod live;
+/// The box's name, network, time and certificate; first steps; updates where there are none.
+mod machine;
 /// schemathesis on the JSON API.
 mod schema;
+/// The support bundle, and no secret in it.
+mod support;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -92,6 +102,8 @@ impl Curl {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--insecure", "--include", "--path-as-is", "--max-time", "60"]);
         command.arg("--cookie").arg(&jar).arg("--cookie-jar").arg(&jar).args(arguments);
+        // No answer before the answer.
+        command.args(["--header", "Expect:"]);
         let output = command.arg(format!("https://{}{path}", self.address)).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
@@ -109,6 +121,27 @@ impl Curl {
         let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let arguments: Vec<&str> = fields.iter().flat_map(|field| ["--data-urlencode", field.as_str()]).collect();
         self.ask(path, &arguments)
+    }
+
+    /// Sends a form with files: a value that begins with @ is a file's path.
+    pub fn multipart(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let arguments: Vec<&str> = fields.iter().flat_map(|field| ["--form", field.as_str()]).collect();
+        self.ask(path, &arguments)
+    }
+
+    /// Fetches a file with a form; its status and its bytes.
+    pub fn fetch(&self, path: &str, fields: &[(&str, &str)]) -> (u16, Vec<u8>) {
+        let (jar, to) = (self.folder.path().join("jar"), self.folder.path().join("fetched"));
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--insecure", "--max-time", "60", "--write-out", "%{http_code}"]);
+        command.arg("--cookie").arg(&jar).arg("--output").arg(&to);
+        for (name, value) in fields {
+            command.arg("--data-urlencode").arg(format!("{name}={value}"));
+        }
+        let output = command.arg(format!("https://{}{path}", self.address)).output().unwrap();
+        assert!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        (String::from_utf8_lossy(&output.stdout).parse().unwrap(), std::fs::read(to).unwrap())
     }
 
     /// Sends a form whose answer may never come: the page is started anew with it.
@@ -142,12 +175,28 @@ impl Curl {
 /// A box that somebody claimed, and the administrator's browser.
 pub fn claimed(settings: &str) -> Option<(Appliance, Curl)> {
     let edge = Appliance::start(settings);
-    let curl = Curl::to(address(&edge))?;
-    let code = said(&edge, "claim code");
+    let curl = claim(&edge)?;
+    Some((edge, curl))
+}
+
+/// Claims a box; the administrator's browser.
+pub fn claim(edge: &Appliance) -> Option<Curl> {
+    let curl = Curl::to(address(edge))?;
+    let code = said(edge, "claim code");
     let fields = [("code", code.as_str()), ("name", "ada"), ("password", PASSWORD), ("again", PASSWORD)];
     let answer = curl.form("/claim", &fields);
     assert_eq!(answer.status, 303, "{}", answer.body);
-    Some((edge, curl))
+    Some(curl)
+}
+
+/// The browser of somebody who may look and change nothing.
+pub fn viewer(edge: &Appliance, ada: &Curl) -> Curl {
+    let csrf = ada.csrf();
+    let fields = [("name", "bob"), ("role", "viewer"), ("password", PASSWORD), ("again", PASSWORD), ("csrf", &csrf)];
+    assert_eq!(ada.form("/accounts/add", &fields).status, 200);
+    let bob = Curl::to(address(edge)).unwrap();
+    assert_eq!(bob.log_in("bob", PASSWORD).status, 303);
+    bob
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod absent;
 mod install;
 /// The manifest and the download.
 mod manifest;
+/// The same on the page.
+mod page;
 /// Whether a new version works, and what happens when it does not.
 mod trial;
 

@@ -62,6 +62,9 @@ pub struct Config {
     /// Its name, unique among the sources: lower_snake_case.
     #[schemars(with = "String")]
     pub id: SourceId,
+    /// Whether it runs; while it does not, its ledger and its place stay.
+    #[serde(default = "crate::source::enabled")]
+    pub enabled: bool,
     /// Tenants, by id.
     pub tenants: Vec<String>,
     /// The app's id.

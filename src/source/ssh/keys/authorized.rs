@@ -12,8 +12,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
-use russh::keys::PublicKey;
 use russh::keys::ssh_key::public::KeyData;
+use russh::keys::{HashAlg, PublicKey};
 
 use crate::clock::Timestamp;
 
@@ -34,6 +34,27 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "user-rc",
     "x11-forwarding",
 ];
+
+/// A key of a device, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceKey {
+    /// Such as `ssh-ed25519`.
+    pub algorithm: String,
+    /// As OpenSSH shows it: `SHA256:…`.
+    pub fingerprint: String,
+}
+
+impl DeviceKey {
+    /// Reads a line of `authorized_keys`.
+    ///
+    /// # Errors
+    /// When it holds no key, or an option that has no meaning here.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let key = Entry::parse(line)?.key;
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        Ok(Self { algorithm: key.algorithm().to_string(), fingerprint })
+    }
+}
 
 /// A key and when it is taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -248,6 +269,8 @@ mod tests {
     #[test]
     fn a_line_is_a_key_with_or_without_options_and_a_comment() {
         let plain = Entry::parse(KEY).unwrap();
+        let shown = DeviceKey::parse(&format!("restrict {KEY} esa1")).unwrap();
+        assert_eq!((shown.algorithm.as_str(), &shown.fingerprint[..7]), ("ssh-ed25519", "SHA256:"));
         for line in [
             format!("{KEY} esa1 of the mail team"),
             format!("restrict {KEY}"),

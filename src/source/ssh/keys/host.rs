@@ -33,6 +33,8 @@ pub struct HostKey {
     pub algorithm: String,
     /// As OpenSSH and others show it: `SHA256:…`.
     pub fingerprint: String,
+    /// As OpenSSH before 6.8 showed it, and AsyncOS does (not confirmed): the MD5 sum, in pairs of digits.
+    pub md5: String,
     /// Algorithm and key, the end of a line of known_hosts.
     pub line: String,
 }
@@ -68,7 +70,9 @@ fn shown(key: &PrivateKey) -> io::Result<HostKey> {
     let line = key.public_key().to_openssh().map_err(io::Error::other)?;
     let line = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
     let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
-    Ok(HostKey { algorithm: key.algorithm().to_string(), fingerprint, line })
+    let blob = key.public_key().to_bytes().map_err(io::Error::other)?;
+    let md5 = md5::compute(blob).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
+    Ok(HostKey { algorithm: key.algorithm().to_string(), fingerprint, md5, line })
 }
 
 fn read(path: &Path) -> io::Result<PrivateKey> {

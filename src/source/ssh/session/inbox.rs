@@ -72,6 +72,7 @@ impl Inbox {
             Ok((found, size)) => {
                 let is_repeat = found == Found::Repeat;
                 shared.devices.stored(&self.account, size, is_repeat, shared.clock.now());
+                shared.status.devices().heard(self.device(), shared.clock.now());
                 tracing::info!(device = self.device(), file = path, bytes = size, is_repeat, peer = %self.peer, "file stored");
                 Ok(())
             }

@@ -309,5 +309,5 @@ fn the_sample_loads_and_its_comments_show_the_defaults() {
         .collect();
     let full: File = toml::from_str(&all.join("\n")).unwrap();
     assert_eq!(full.source, bare.source);
-    assert_eq!(options, 14, "an option was added or lost; keep the sample complete");
+    assert_eq!(options, 16, "an option was added or lost; keep the sample complete");
 }

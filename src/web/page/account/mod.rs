@@ -50,6 +50,12 @@ pub fn is_claimed(state_dir: &Path) -> bool {
     Book::open(&folder(state_dir).join(FILE)).is_ok_and(|book| book.administrators() > 0)
 }
 
+/// The names of all accounts of the box whose state folder this is. Blocks on the disk.
+pub(super) fn names(state_dir: &Path) -> Vec<String> {
+    let book = Book::open(&folder(state_dir).join(FILE));
+    book.map(|book| book.accounts.into_keys().collect()).unwrap_or_default()
+}
+
 /// Where accounts, certificate, audit log and history lie.
 pub(super) fn folder(state_dir: &Path) -> PathBuf {
     state_dir.join("page")

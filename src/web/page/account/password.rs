@@ -1,21 +1,17 @@
 //! Passwords: which are taken, and how they are kept.
 //!
-//! Kept as Argon2id (RFC 9106) with the parameters that OWASP's Password Storage Cheat Sheet (read 2026-11) gives for it:
-//! 19 MiB, two passes, one lane. One is worked on at a time, so that logins cost at most that memory and one core, and few
+//! Kept as Argon2id (`secret`). One is worked on at a time, so that logins cost at most its memory and one core, and few
 //! wait: a flood of logins is turned away instead of queued.
 //!
 //! Rules after NIST SP 800-63B, 3.1.1: length, and not one that everybody tries; no demand for certain kinds of characters.
 
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::AccountError;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 /// Shorter ones fall to a computer that tries them all (NIST SP 800-63B: at least 8, and 15 where nothing else is asked for).
 const SHORTEST: usize = 12;
@@ -25,8 +21,6 @@ const LONGEST: usize = 256;
 const DIFFERENT: usize = 5;
 /// Passwords that are tried first, those of 12 characters and more: one a line.
 const COMMON: &str = include_str!("common.txt");
-/// Argon2id: memory in KiB, passes, lanes.
-const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// How long a login waits for those before it. A hash takes about 50 ms on a small board: 100 wait at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -61,33 +55,21 @@ pub(super) struct Hasher {
 
 impl Hasher {
     pub(super) fn new() -> Self {
-        // Its form is right and its value is nobody's.
-        let (memory, passes, lanes) = COST;
-        let nobody = format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${}${}", "A".repeat(22), "A".repeat(43));
+        // Its form and cost are right and its value is nobody's.
+        let nobody = format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", "A".repeat(22), "A".repeat(43));
         Self { place: Semaphore::new(1), nobody }
     }
 
     /// The hash of a password, as text (PHC string format).
     pub(super) async fn hash(&self, password: Secret<String>) -> Result<String, AccountError> {
-        let work = move || {
-            let mut salt = [0u8; 16];
-            aws_lc_rs::rand::fill(&mut salt).ok()?;
-            let argon2 = argon2()?;
-            let hash: PasswordHash = argon2.hash_password_with_salt(password.expose().as_bytes(), &salt).ok()?;
-            Some(hash.to_string())
-        };
-        self.alone(work).await?.ok_or(AccountError::Broken)
+        self.alone(move || secret::hash(&password)).await?.ok_or(AccountError::Broken)
     }
 
     /// Whether the password has this hash. Without a hash it takes the same time and is false.
     pub(super) async fn verify(&self, password: Secret<String>, hash: Option<&str>) -> Result<bool, AccountError> {
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.nobody).to_owned();
-        let work = move || {
-            let Ok(hash) = PasswordHash::new(&hash) else { return false };
-            password.expose().len() <= LONGEST
-                && argon2().is_some_and(|argon2| argon2.verify_password(password.expose().as_bytes(), &hash).is_ok())
-        };
+        let work = move || password.expose().len() <= LONGEST && secret::verify(&password, &hash);
         Ok(self.alone(work).await? && known)
     }
 
@@ -97,11 +79,6 @@ impl Hasher {
         let _place = place.map_err(|_| AccountError::Broken)?;
         tokio::task::spawn_blocking(work).await.map_err(|_| AccountError::Broken)
     }
-}
-
-fn argon2() -> Option<Argon2<'static>> {
-    let (memory, passes, lanes) = COST;
-    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, passes, lanes, None).ok()?))
 }
 
 #[cfg(test)]
@@ -138,6 +115,6 @@ mod tests {
         assert!(!hasher.verify(secret("correct horse battery stapler"), Some(&hash)).await.unwrap());
         assert!(!hasher.verify(secret("correct horse battery staple"), None).await.unwrap());
         assert!(!hasher.verify(secret("correct horse battery staple"), Some("$argon2id$broken")).await.unwrap());
-        assert!(PasswordHash::new(&hasher.nobody).is_ok(), "an account that is not there takes as long");
+        assert!(secret::is_hash(&hasher.nobody), "an account that is not there takes as long");
     }
 }

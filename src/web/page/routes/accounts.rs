@@ -58,9 +58,10 @@ fn refused(form: Form, error: &AccountError) -> Form {
     }
 }
 
-/// To the overview, with a session.
-fn welcome(login: &Login) -> Response {
-    (cookie(Some(&login.token)), Redirect::to("/")).into_response()
+/// To the overview, with a session; to the first steps where they are left.
+fn welcome(shared: &Shared, login: &Login) -> Response {
+    let is_new = login.role == Role::Administrator && shared.start.is_left(&shared.context.kinds.borrow());
+    (cookie(Some(&login.token)), Redirect::to(if is_new { "/start" } else { "/" })).into_response()
 }
 
 async fn claim_page(State(shared): State<Arc<Shared>>) -> Response {
@@ -82,7 +83,7 @@ async fn claim(State(shared): State<Arc<Shared>>, Peer(from): Peer, Sent(form): 
     let chosen = Chosen { name: form.name.clone(), password: form.password.secret(), again: form.again.secret() };
     let result = shared.claimed(from, &form.code, chosen).await;
     match result {
-        Ok(login) => welcome(&login),
+        Ok(login) => welcome(&shared, &login),
         Err(AccountError::Claimed) => Redirect::to("/login").into_response(),
         Err(error) => {
             // The code is kept: it is long, and whoever typed it wrong wants to see where.
@@ -108,7 +109,7 @@ struct LoginForm {
 
 async fn login(State(shared): State<Arc<Shared>>, Peer(from): Peer, Sent(form): Sent<LoginForm>) -> Response {
     match shared.logged_in(from, &form.name, form.password.secret()).await {
-        Ok(login) => welcome(&login),
+        Ok(login) => welcome(&shared, &login),
         Err(error) => {
             let form = refused(Form::default().keep("name", &form.name), &error);
             let page = view::login(&shared.frame(None, Here::Elsewhere), &form);

@@ -86,14 +86,19 @@ impl Shared {
         self.note(("password_changed", format!("{name} sets a new password")), (&name, from), result).await
     }
 
-    /// Changes the settings, confirms a change, or takes it back.
+    /// Changes the settings, confirms a change, or takes it back. A change is answered with [`SettingsReply::Done`] where this page
+    /// ends with it.
     pub(super) async fn changed(&self, from: IpAddr, by: &Visitor, wish: Settings) -> Result<SettingsReply, String> {
         let (action, what) = match wish {
             Settings::Confirm { .. } => ("settings_confirm", "confirms the settings"),
             Settings::TakeBack { .. } => ("settings_take_back", "takes the settings back"),
             _ => ("settings_apply", "takes settings into use"),
         };
-        let result = self.ask_settings(wish).await;
+        let result = tokio::select! {
+            result = self.ask_settings(wish) => result,
+            // With settings of another page this one ends, before it is known whether everything starts.
+            () = self.context.stop.cancelled() => Ok(SettingsReply::Done),
+        };
         let outcome = match &result {
             Ok(SettingsReply::TakenBack(why)) | Err(why) => Err(why.clone()),
             Ok(SettingsReply::Checked { .. }) => Err("they are wrong, nothing was changed".to_owned()),

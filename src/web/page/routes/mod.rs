@@ -2,11 +2,15 @@
 
 mod accounts;
 mod api;
+mod change;
 mod deeds;
+mod entries;
 mod files;
 mod openapi;
 mod pages;
+mod replay;
 mod settings;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,9 +42,14 @@ pub(super) fn all(shared: Arc<Shared>) -> Router {
         .merge(accounts::routes())
         .merge(settings::pages())
         .merge(files::pages())
+        .merge(entries::pages())
+        .merge(upkeep::pages())
         .merge(api::routes())
         .merge(settings::api())
         .merge(files::api())
+        .merge(entries::api())
+        .merge(upkeep::api())
+        .merge(replay::api())
         .route("/.well-known/security.txt", get(|| async { text(SECURITY) }))
         .fallback(not_here)
         .method_not_allowed_fallback(wrong_method);
@@ -84,6 +93,7 @@ impl Shared {
             here,
             notice: None,
             troubles: snapshot.map(|snapshot| Trouble::all(&snapshot)).unwrap_or_default(),
+            has_first_steps: visitor.is_some() && self.start.is_left(&self.context.kinds.borrow()),
         }
     }
 
@@ -103,12 +113,13 @@ impl Shared {
 
     /// One source now, if there is one of that id.
     fn source(&self, id: &str, span: Span) -> Option<view::SourcePage> {
-        view::SourcePage::of(
+        let page = view::SourcePage::of(
             &self.context.board.snapshot(),
             &self.history.series(span),
             &self.context.kinds.borrow(),
             id,
-        )
+        );
+        page.map(|page| page.with_devices(self.context.board.devices(id)))
     }
 
     /// The ledger now.

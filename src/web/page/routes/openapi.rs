@@ -6,32 +6,36 @@ use serde_json::{Value, json};
 
 use super::super::view;
 use super::api::{Claim, Credentials, NewAccount, NewPassword, Session};
+use super::change::Applied;
+use super::entries;
 use super::files::Content;
-use super::settings::{Applied, NewSettings, NewText};
+use super::settings::{NewSettings, NewText};
+use super::upkeep::calls;
 
 /// One thing that can be asked.
-struct Call {
-    path: &'static str,
-    method: &'static str,
-    about: &'static str,
-    needs: Needs,
-    body: Option<&'static str>,
+pub(super) struct Call {
+    pub(super) path: &'static str,
+    pub(super) method: &'static str,
+    pub(super) about: &'static str,
+    pub(super) needs: Needs,
+    /// The type of what is sent: one of ours, or a media type where it is no JSON.
+    pub(super) body: Option<&'static str>,
     /// Status, and the type of what is answered.
-    answer: (u16, Option<&'static str>),
+    pub(super) answer: (u16, Option<&'static str>),
     /// Statuses of what can be refused, besides those that everything can be.
-    refused: &'static [u16],
+    pub(super) refused: &'static [u16],
 }
 
 /// Who may ask.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Needs {
+pub(super) enum Needs {
     Nobody,
     Session,
 }
 
 const SPAN: &str = "How far back the charts go.";
 
-/// All of them.
+/// All of them but those of the forms.
 const CALLS: [Call; 23] = [
     call("/openapi.json", "get", "This document.", Needs::Nobody, (200, None)),
     Call {
@@ -188,7 +192,7 @@ const CALLS: [Call; 23] = [
     },
 ];
 
-const fn call(
+pub(super) const fn call(
     path: &'static str,
     method: &'static str,
     about: &'static str,
@@ -201,7 +205,7 @@ const fn call(
 /// The document.
 pub(super) fn document() -> Value {
     let mut paths = serde_json::Map::new();
-    for call in &CALLS {
+    for call in CALLS.iter().chain(calls::CALLS).chain(&entries::CALLS) {
         let at = paths.entry(call.path).or_insert_with(|| json!({}));
         if let Some(methods) = at.as_object_mut() {
             methods.insert(call.method.to_owned(), operation(call));
@@ -225,10 +229,12 @@ pub(super) fn document() -> Value {
 }
 
 fn operation(call: &Call) -> Value {
-    let schema =
-        |name: &str| json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{name}") } } });
+    let schema = |name: &str| match name.contains('/') {
+        true => json!({ name: { "schema": { "type": "string", "format": "binary" } } }),
+        false => json!({ "application/json": { "schema": { "$ref": format!("#/components/schemas/{name}") } } }),
+    };
     let mut parameters = Vec::new();
-    for name in ["id", "name"].iter().filter(|name| call.path.contains(&format!("{{{name}}}"))) {
+    for name in ["id", "name", "list", "kind"].iter().filter(|name| call.path.contains(&format!("{{{name}}}"))) {
         parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
     }
     if call.path.contains("{number}") {
@@ -238,6 +244,17 @@ fn operation(call: &Call) -> Value {
     if call.path == "/overview" || call.path == "/sources/{id}" {
         let spans = json!({ "type": "string", "enum": ["hour", "day", "month"], "default": "hour" });
         parameters.push(json!({ "name": "span", "in": "query", "description": SPAN, "schema": spans }));
+    }
+    if call.path == "/live" {
+        let minutes = json!({ "type": "integer", "minimum": 1, "maximum": 1440, "default": 15 });
+        let text = || json!({ "type": "string" });
+        for (name, about, schema) in [
+            ("source", "Only events of this source.", text()),
+            ("text", "Only events that hold this text.", text()),
+            ("minutes", "How far back.", minutes),
+        ] {
+            parameters.push(json!({ "name": name, "in": "query", "description": about, "schema": schema }));
+        }
     }
     if call.needs == Needs::Session && call.method != "get" {
         let about = "The secret that GET /session gives.";
@@ -280,12 +297,17 @@ fn operation(call: &Call) -> Value {
     operation
 }
 
+/// Puts a type among the schemas.
+pub(super) fn add<T: JsonSchema>(generator: &mut schemars::SchemaGenerator) {
+    generator.subschema_for::<T>();
+}
+
 fn schemas() -> Value {
     let mut generator = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .into_generator();
-    fn add<T: JsonSchema>(generator: &mut schemars::SchemaGenerator) {
-        generator.subschema_for::<T>();
+    for add in calls::SCHEMAS {
+        add(&mut generator);
     }
     for add in [
         add::<Claim>,
@@ -309,6 +331,7 @@ fn schemas() -> Value {
     ] {
         add(&mut generator);
     }
+    entries::add_schemas(&mut generator);
     let mut schemas = serde_json::Map::from_iter(generator.take_definitions(true));
     schemas.insert(
         "Refused".to_owned(),
@@ -343,7 +366,7 @@ mod tests {
         assert!(count > 30, "{count}");
         let calls: usize =
             document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
-        assert_eq!(calls, CALLS.len());
+        assert_eq!(calls, CALLS.len() + calls::CALLS.len() + entries::CALLS.len());
         for name in ["Overview", "Session", "Claim", "SourceCard", "Trouble"] {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }

@@ -12,10 +12,11 @@ use super::super::Shared;
 use super::super::feed::Feed;
 use super::super::guard::{Asked, Named, Refusal, Seen, token};
 use super::super::history::Span;
-use super::super::view::{self, Here};
+use super::super::view::{self, Here, Notice};
+use super::entries::notice;
 
 /// Longer words are found in no event that a person reads.
-const LONGEST_TEXT: usize = 200;
+pub(super) const LONGEST_TEXT: usize = 200;
 
 /// Which chart; what is none is the hour.
 pub(super) fn span(asked: &Asked) -> Span {
@@ -45,8 +46,10 @@ async fn overview_events(State(shared): State<Arc<Shared>>, _: Seen, asked: Aske
     Feed::overview(&shared, span(&asked), token).into_response()
 }
 
-async fn sources(State(shared): State<Arc<Shared>>, Seen(visitor): Seen) -> Html<String> {
-    Html(view::sources(&shared.frame(Some(&visitor), Here::Sources), &shared.sources()))
+async fn sources(State(shared): State<Arc<Shared>>, Seen(visitor): Seen, asked: Asked) -> Html<String> {
+    let mut frame = shared.frame(Some(&visitor), Here::Sources);
+    frame.notice = notice(&asked);
+    Html(view::sources(&frame, &shared.sources()))
 }
 
 async fn source(
@@ -64,8 +67,19 @@ async fn source(
 
 async fn live(State(shared): State<Arc<Shared>>, Seen(visitor): Seen, asked: Asked) -> Html<String> {
     let sources = shared.sources().sources.into_iter().map(|card| card.id).collect();
-    let page = view::Live { source: asked.get("source").to_owned(), text: asked.get("text").to_owned(), sources };
-    Html(view::live(&shared.frame(Some(&visitor), Here::Live), &page))
+    let (source, text) = (asked.get("source").to_owned(), asked.get("text").to_owned());
+    let mut frame = shared.frame(Some(&visitor), Here::Live);
+    let replay = match asked.get("minutes").parse() {
+        Ok(minutes) => match shared.replay(&source, &text, minutes).await {
+            Ok(replay) => Some(replay),
+            Err(why) => {
+                frame.notice = Some(Notice { done: false, text: why });
+                None
+            }
+        },
+        Err(_) => None,
+    };
+    Html(view::live(&frame, &view::Live { source, text, sources, replay }))
 }
 
 async fn live_events(State(shared): State<Arc<Shared>>, _: Seen, asked: Asked, headers: HeaderMap) -> Response {

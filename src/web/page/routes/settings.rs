@@ -9,15 +9,15 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Deserialize;
 
 use super::super::Shared;
 use super::super::account::Visitor;
 use super::super::guard::{Administrator, Named, Refusal, Seen, Sent, Vouched};
 use super::super::serve::Peer;
 use super::super::view::{self, Here, Notice};
-use crate::control::{Answer, Settings, SettingsNow, SettingsProblem, SettingsReply};
+use super::change::{Applied, again, in_use, listed, trial_of, wrong};
+use crate::control::{Answer, Settings, SettingsNow, SettingsReply};
 
 /// A settings file has 1 MiB at most; a form writes most characters of it as three.
 const LARGEST_FORM: usize = 4 << 20;
@@ -63,15 +63,6 @@ pub(super) struct NewSettings {
     version: String,
 }
 
-/// What came of a change.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Applied {
-    /// Seconds within which it has to be confirmed, or it is taken back; nothing where it stays.
-    confirm_within_seconds: Option<u64>,
-    /// Keys that take effect at the next start of the program.
-    later: Vec<String>,
-}
-
 /// A form with the whole file in it.
 #[derive(Deserialize)]
 struct Form {
@@ -101,10 +92,7 @@ impl Shared {
 
     /// The settings now, as they are shown.
     pub(super) async fn settings(&self) -> Result<view::Settings, String> {
-        match self.ask_settings(Settings::Show).await? {
-            SettingsReply::Now(now) => Ok(shown(now)),
-            _ => Err("the settings cannot be asked for now; try again".to_owned()),
-        }
+        self.settings_now().await.map(shown)
     }
 
     async fn reviewed(&self, text: String) -> Result<view::Review, String> {
@@ -117,25 +105,14 @@ impl Shared {
 
 fn shown(now: SettingsNow) -> view::Settings {
     view::Settings {
+        trial: trial_of(&now),
         file: now.file,
         text: now.text,
         version: now.version,
-        trial: now.trial.map(|trial| view::Trial { by: trial.by, seconds_left: trial.seconds_left }),
         copies: now.copies.into_iter().map(|copy| view::Copy { number: copy.number, at: copy.at }).collect(),
         review: None,
         samples: Vec::new(),
     }
-}
-
-fn listed(problems: Vec<SettingsProblem>) -> Vec<view::Problem> {
-    let problem = |p: SettingsProblem| view::Problem {
-        line: p.line,
-        column: p.column,
-        key: p.key,
-        what: p.what,
-        advice: p.advice,
-    };
-    problems.into_iter().map(problem).collect()
 }
 
 /// The page, with what came of the last wish.
@@ -164,6 +141,17 @@ async fn show(
 
 /// The page with a text that somebody may want to take into use, or why there is none.
 async fn proposed(shared: &Shared, visitor: &Visitor, uri: &Uri, text: Result<String, String>) -> Response {
+    proposed_with(shared, visitor, uri, None, text).await
+}
+
+/// The same, with what has been done already.
+pub(super) async fn proposed_with(
+    shared: &Shared,
+    visitor: &Visitor,
+    uri: &Uri,
+    notice: Option<Notice>,
+    text: Result<String, String>,
+) -> Response {
     let edited = async {
         let text = text?;
         let version = shared.settings().await?.version;
@@ -171,7 +159,7 @@ async fn proposed(shared: &Shared, visitor: &Visitor, uri: &Uri, text: Result<St
         Ok((text, version, review))
     };
     match edited.await {
-        Ok(edited) => show(shared, visitor, uri, None, Some(edited)).await,
+        Ok(edited) => show(shared, visitor, uri, notice, Some(edited)).await,
         Err(why) => show(shared, visitor, uri, said(Err(why)), None).await,
     }
 }
@@ -266,15 +254,9 @@ async fn apply(
     let wish = Settings::Apply { text: text.clone(), version: form.version.clone(), by: visitor.name.clone() };
     match shared.changed(from, &visitor, wish).await {
         Ok(SettingsReply::Applied { confirm_within, later }) => {
-            let mut words = "The settings are in use.".to_owned();
-            if !later.is_empty() {
-                words = format!("{words} {} take effect at the next start of the program.", later.join(", "));
-            }
-            if let Some(seconds) = confirm_within {
-                words = format!("{words} Confirm them within {seconds} seconds, or they are taken back.");
-            }
-            show(&shared, &visitor, &uri, said(Ok(words)), None).await
+            show(&shared, &visitor, &uri, said(Ok(in_use(confirm_within, &later))), None).await
         }
+        Ok(SettingsReply::Done) => again(&shared),
         Ok(SettingsReply::Checked { problems, .. }) => {
             let review = view::Review { problems: listed(problems), diff: String::new() };
             show(&shared, &visitor, &uri, None, Some((text, form.version, review))).await
@@ -353,12 +335,8 @@ async fn api_apply(
         Ok(SettingsReply::Applied { confirm_within, later }) => {
             Json(Applied { confirm_within_seconds: confirm_within, later }).into_response()
         }
-        Ok(SettingsReply::Checked { problems, .. }) => {
-            let problems = listed(problems);
-            let (what, todo) = problems.first().map(|first| (first.what.as_str(), first.advice.as_str())).unzip();
-            let error = json!({ "what": what.unwrap_or_default(), "todo": todo.unwrap_or_default() });
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "error": error, "problems": problems }))).into_response()
-        }
+        Ok(SettingsReply::Done) => Json(Applied::of_the_page()).into_response(),
+        Ok(SettingsReply::Checked { problems, .. }) => wrong(&listed(problems)),
         Ok(SettingsReply::TakenBack(why)) | Err(why) => unknown(&shared, &uri, &why).into_response(),
         Ok(_) => unknown(&shared, &uri, "this did not work inside the box").into_response(),
     }

@@ -80,7 +80,7 @@ impl Form {
     }
 
     /// What stands in a field.
-    fn value(&self, field: &str) -> &str {
+    pub(super) fn value(&self, field: &str) -> &str {
         self.values.get(field).map_or("", String::as_str)
     }
 
@@ -90,7 +90,7 @@ impl Form {
     }
 
     /// What is wrong as a whole, if something is.
-    pub(super) fn refused(&self) -> Option<&str> {
+    pub(in crate::web::page) fn refused(&self) -> Option<&str> {
         self.fault.as_deref()
     }
 
@@ -105,7 +105,7 @@ impl Form {
     ) -> Field<'a> {
         let name = id.rsplit('-').next().unwrap_or(id);
         let value = if kind == "password" { "" } else { self.value(name) };
-        Field { id, name, label, kind, fill, help, value, fault: self.wrong(name) }
+        Field { id, name, label, kind, fill, help, value, is_required: true, fault: self.wrong(name) }
     }
 }
 
@@ -122,10 +122,16 @@ pub(super) struct Field<'a> {
     fill: &'a str,
     help: &'a str,
     value: &'a str,
+    is_required: bool,
     fault: Option<&'a str>,
 }
 
 impl Field<'_> {
+    /// The same, which may stay empty.
+    pub(super) fn optional(self) -> Self {
+        Self { is_required: false, ..self }
+    }
+
     /// The ids of what is said beside the input.
     fn described(&self) -> String {
         let help = (!self.help.is_empty()).then(|| format!("{}-help", self.id));

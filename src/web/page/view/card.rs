@@ -99,7 +99,7 @@ pub struct SourceCard {
     pub id: String,
     /// Its type, such as `syslog`; empty where the settings no longer name it.
     pub kind: String,
-    /// `starting`, `healthy`, `degraded`, `failed` or `stopped`.
+    /// `starting`, `healthy`, `degraded`, `failed`, `stopped` or `paused`.
     pub state: String,
     /// What is wrong, if something is.
     pub trouble: Option<Trouble>,
@@ -115,6 +115,10 @@ pub struct SourceCard {
     pub open_connections: u64,
     /// Connections accepted or made since the program started.
     pub connections: u64,
+    /// Devices that sent something since the program started; none for sources that ask.
+    pub devices: u64,
+    /// Those of them that are missed.
+    pub silent_devices: u64,
     /// What it dropped since the program started.
     pub dropped: Vec<Dropped>,
 }
@@ -141,6 +145,8 @@ impl SourceCard {
             received: line.count(Count::ReceivedEvents),
             open_connections: line.gauge(Gauge::OpenConnections),
             connections: line.count(Count::Connections),
+            devices: line.gauge(Gauge::Devices),
+            silent_devices: line.gauge(Gauge::SilentDevices),
             dropped: Dropped::list(&line.dropped),
         }
     }
@@ -160,6 +166,13 @@ impl SourceCard {
     /// Whether connections mean something here: a source that only listens for datagrams has none.
     pub(super) fn has_connections(&self) -> bool {
         self.connections > 0 || self.open_connections > 0
+    }
+
+    pub(super) fn devices(&self) -> String {
+        match self.silent_devices {
+            0 => text::thousands(self.devices),
+            silent => format!("{}, {} silent", text::thousands(self.devices), text::thousands(silent)),
+        }
     }
 
     pub(super) fn last_event_ago(&self) -> String {

@@ -23,6 +23,8 @@ pub struct Frame {
     pub notice: Option<Notice>,
     /// What is wrong with the box: a banner each. The overview shows its own, which change while one looks, and leaves these out.
     pub troubles: Vec<Trouble>,
+    /// Whether the first steps of the box are left to be done: the overview points to them.
+    pub has_first_steps: bool,
 }
 
 /// Who is logged in.
@@ -45,6 +47,8 @@ pub enum Here {
     Overview,
     /// `/sources` and what lies below.
     Sources,
+    /// `/outputs` and what lies below.
+    Outputs,
     /// `/live`
     Live,
     /// `/ledger`
@@ -57,6 +61,12 @@ pub enum Here {
     Settings,
     /// `/files`
     Files,
+    /// `/updates`
+    Updates,
+    /// `/box` and `/certificate`
+    Box,
+    /// `/support`
+    Support,
     /// None of them: an error, the log-in.
     #[default]
     Elsewhere,
@@ -80,13 +90,17 @@ pub struct Way {
 }
 
 /// Where one can go, in order.
-const WAYS: [(Here, &str, &str); 8] = [
+const WAYS: [(Here, &str, &str); 12] = [
     (Here::Overview, "/", "Overview"),
     (Here::Sources, "/sources", "Sources"),
+    (Here::Outputs, "/outputs", "Outputs"),
     (Here::Live, "/live", "Live"),
     (Here::Ledger, "/ledger", "Ledger"),
     (Here::Settings, "/settings", "Settings"),
     (Here::Files, "/files", "Files"),
+    (Here::Box, "/box", "Box"),
+    (Here::Updates, "/updates", "Updates"),
+    (Here::Support, "/support", "Support"),
     (Here::Audit, "/audit", "Audit"),
     (Here::Accounts, "/accounts", "Accounts"),
 ];
@@ -94,9 +108,9 @@ const WAYS: [(Here, &str, &str); 8] = [
 impl Frame {
     /// Where this visitor can go.
     pub(super) fn ways(&self) -> Vec<Way> {
-        let may = WAYS
-            .into_iter()
-            .filter(|(here, ..)| !matches!(here, Here::Accounts | Here::Files) || self.is_administrator());
+        let may = WAYS.into_iter().filter(|(here, ..)| {
+            !matches!(here, Here::Accounts | Here::Files | Here::Support) || self.is_administrator()
+        });
         may.map(|(here, path, title)| Way { path, title, is_here: here == self.here }).collect()
     }
 

@@ -17,6 +17,7 @@ mod asset;
 mod audit;
 mod card;
 mod chart;
+mod entry;
 mod files;
 mod frame;
 mod ledger;
@@ -26,6 +27,7 @@ mod overview;
 mod settings;
 mod source;
 mod text;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -35,13 +37,20 @@ pub(super) use asset::assets;
 pub(super) use audit::{Audit, AuditEntry};
 pub use card::Kinds;
 pub(super) use card::Trouble;
+pub(super) use entry::{
+    Consent, DeviceKey, DeviceShown, Devices, EntryForm, Findings, GuideShown, HostKey, KindList, KindShown, Outputs,
+};
 pub(super) use files::{Files, NamedFile};
 pub(super) use frame::{Frame, Here, Notice, Visitor};
 pub(super) use ledger::Ledger;
-pub(super) use live::Live;
+pub(super) use live::{Live, Replay};
 pub(super) use overview::Overview;
 pub(super) use settings::{Copy, Problem, Review, Settings, Trial};
 pub(super) use source::{SourcePage, Sources};
+pub(super) use upkeep::certificate::Certificate;
+pub(super) use upkeep::machine::{Card, Forms, Machine};
+pub(super) use upkeep::start::{Link, Start, Step};
+pub(super) use upkeep::updates::Updates;
 
 use askama::Template;
 
@@ -94,6 +103,71 @@ pub(super) fn settings(frame: &Frame, page: &Settings) -> String {
 /// The files that the settings can name, `/files`; `form` is what was typed last, where it comes back.
 pub(super) fn files(frame: &Frame, page: &Files, form: &Form) -> String {
     files::page(frame, page, form)
+}
+
+/// Updates, `/updates`.
+pub(super) fn updates(frame: &Frame, page: &Updates) -> String {
+    upkeep::updates::page(frame, page)
+}
+
+/// The part of it that changes: the data of the event `updates` at `/updates/events`.
+pub(super) fn updates_part(page: &Updates) -> String {
+    upkeep::updates::part(page)
+}
+
+/// The box's name, network and time, `/box`; `forms` are what was typed last, where it comes back.
+pub(super) fn machine(frame: &Frame, page: &Machine, forms: &Forms) -> String {
+    upkeep::machine::page(frame, page, forms)
+}
+
+/// The page's certificate, `/certificate`.
+pub(super) fn certificate(frame: &Frame, page: &Certificate, form: &Form) -> String {
+    upkeep::certificate::page(frame, page, form)
+}
+
+/// Support and backups, `/support`; the form is what was typed last, where it comes back.
+pub(super) fn support(frame: &Frame, form: &Form) -> String {
+    upkeep::support::page(frame, form)
+}
+
+/// The first steps of a new box, `/start`.
+pub(super) fn start(frame: &Frame, page: &Start) -> String {
+    upkeep::start::page(frame, page)
+}
+
+/// The last that a page shows which starts anew with other settings.
+pub(super) fn again(frame: &Frame) -> String {
+    upkeep::machine::again(frame)
+}
+
+/// The list of outputs, `/outputs`.
+pub(super) fn outputs(frame: &Frame, page: &Outputs) -> String {
+    entry::outputs(frame, page)
+}
+
+/// The types that can be added to a list, `/add/{list}`.
+pub(super) fn kinds(frame: &Frame, list: &str, page: &KindList) -> String {
+    entry::kinds(frame, list, page)
+}
+
+/// A source or an output as a form, `/add/{list}/{kind}` and `/{list}/{id}/edit`.
+pub(super) fn entry(frame: &Frame, page: &EntryForm) -> String {
+    entry::form(frame, page)
+}
+
+/// How to get the consent of another tenant's administrator.
+pub(super) fn consent(frame: &Frame, page: &Consent) -> String {
+    entry::consent(frame, page)
+}
+
+/// Where a browser comes back from Microsoft: it brings no session along, so that the page only leads on to `next`.
+pub(super) fn answered(frame: &Frame, next: &str) -> String {
+    entry::answered(frame, next)
+}
+
+/// The answer of Microsoft for a source, to be taken over.
+pub(super) fn take(frame: &Frame, id: &str, answer: &str) -> String {
+    entry::take(frame, id, answer)
 }
 
 /// `/login`; the frame has no visitor.

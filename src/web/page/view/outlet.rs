@@ -11,7 +11,7 @@ use crate::web::page::history::Series;
 /// The queue.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct QueueCard {
-    /// `starting`, `healthy`, `degraded`, `failed` or `stopped`.
+    /// `starting`, `healthy`, `degraded`, `failed`, `stopped` or `paused`.
     pub state: String,
     /// What is wrong, if something is.
     pub trouble: Option<Trouble>,
@@ -86,7 +86,7 @@ pub struct OutputCard {
     pub id: String,
     /// Its type, such as `lumberjack`.
     pub kind: String,
-    /// `starting`, `healthy`, `degraded`, `failed` or `stopped`.
+    /// `starting`, `healthy`, `degraded`, `failed`, `stopped` or `paused`.
     pub state: String,
     /// What is wrong, if something is.
     pub trouble: Option<Trouble>,
@@ -132,6 +132,10 @@ impl OutputCard {
         text::rate(self.events_per_second)
     }
 
+    pub(super) fn link(&self) -> String {
+        format!("/output/{}/edit", text::in_path(&self.id))
+    }
+
     pub(super) fn delivered(&self) -> String {
         text::thousands(self.delivered)
     }
@@ -154,7 +158,7 @@ impl OutputCard {
 pub struct Part {
     /// Its id.
     pub id: String,
-    /// `starting`, `healthy`, `degraded`, `failed` or `stopped`.
+    /// `starting`, `healthy`, `degraded`, `failed`, `stopped` or `paused`.
     pub state: String,
 }
 

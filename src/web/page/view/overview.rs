@@ -92,6 +92,9 @@ impl Verdict {
             _ if !has(Component::Output) => {
                 ("healthy", "The box is well. It has no output yet: events wait.".to_owned())
             }
+            _ if count(|health| *health == Health::Paused) > 0 => {
+                ("healthy", "The box is well. Something is paused, because somebody wants it so.".to_owned())
+            }
             _ => ("healthy", "The box is well. Nothing needs to be done.".to_owned()),
         };
         Self { state: state.to_owned(), words }

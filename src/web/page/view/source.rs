@@ -9,8 +9,11 @@ use super::chart::{Chart, Curve, Kind, Table, Unit};
 use super::frame::Frame;
 use super::overview::{Tab, tabs};
 use super::text;
-use crate::status::{Component, Line, Snapshot};
+use crate::status::{Component, Device, Line, Snapshot};
 use crate::web::page::history::{Series, Span};
+
+/// Devices in the table of a page.
+const MOST_DEVICES: usize = 200;
 
 /// All sources.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -36,6 +39,29 @@ pub struct SourcePage {
     pub chart: Option<Chart>,
     /// Its numbers.
     pub table: Option<Table>,
+    /// The devices that sent something since the program started, those that are missed first.
+    pub devices: Vec<DeviceRow>,
+}
+
+/// A device that sends to a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DeviceRow {
+    /// Its name, or its address where it has none.
+    pub name: String,
+    /// When it was heard last (RFC 3339).
+    pub last_event: String,
+    /// Whether it is missed: it has sent nothing for `silent_after`.
+    pub is_silent: bool,
+}
+
+impl DeviceRow {
+    fn of(device: Device) -> Self {
+        Self { name: device.name, last_event: device.last.to_string(), is_silent: device.is_silent }
+    }
+
+    fn clock(&self) -> String {
+        text::clock(&self.last_event)
+    }
 }
 
 /// A counter or a gauge.
@@ -84,7 +110,21 @@ impl SourcePage {
             span: series.span,
             table: chart.as_ref().map(|chart| Table::of(series, std::slice::from_ref(chart))),
             chart,
+            devices: Vec::new(),
         })
+    }
+
+    /// The same with its devices.
+    #[must_use]
+    pub fn with_devices(mut self, devices: Vec<Device>) -> Self {
+        self.devices = devices.into_iter().map(DeviceRow::of).collect();
+        self.devices.sort_by_key(|device| !device.is_silent);
+        self
+    }
+
+    /// The devices that a page shows: more than anybody reads are left to programs.
+    fn some_devices(&self) -> &[DeviceRow] {
+        self.devices.get(..self.devices.len().min(MOST_DEVICES)).unwrap_or_default()
     }
 
     fn clock(&self) -> String {

@@ -34,14 +34,17 @@
   }
 
   function overview(part) {
-    const lost = at("lost");
+    const lost = at("lost"), phase = part.dataset.phase;
     let sentence = at("verdict")?.textContent.trim();
     const events = new EventSource(part.dataset.events);
-    events.addEventListener("overview", (event) => {
+    events.addEventListener(part.dataset.name ?? "overview", (event) => {
       lost.hidden = true;
       // Who marks a number wants to copy it: the next push comes soon.
       if (isRead(part)) return;
       renew(part, event.data);
+      // What can be done is another thing now: the forms around the part come anew.
+      const next = part.querySelector("[data-phase]")?.dataset.phase;
+      if (phase && next && next !== phase) location.replace(part.dataset.again);
       const now = at("verdict")?.textContent.trim();
       if (now !== sentence) {
         sentence = now;
@@ -153,6 +156,7 @@
       say();
     });
     part.hidden = false;
+    at("live-head").hidden = false;
   }
 
   if (at("changing")) overview(at("changing"));

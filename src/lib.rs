@@ -9,7 +9,7 @@
 //!  7  demo/                          the whole box and a gateway on loopback, with a play
 //!  6  app/                           composition and supervision; the only room that sees all
 //!  5  config/                        the settings file; gathers every room's own Config
-//!  4  web/                           the local HTTP listener
+//!  4  web/ console/                  the local HTTP listener and the page; the screen on the HDMI port
 //!  3  source/ output/                the two doors: data in, data out
 //!     host/ hw/ update/              the machine below, its lights, its firmware
 //!     support/                       what somebody needs who helps from afar
@@ -24,6 +24,7 @@ pub mod app;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod demo;
 pub mod durable;

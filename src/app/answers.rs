@@ -6,9 +6,11 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 
-use super::changes;
 use super::hearth::{Tap, Window};
+use super::power::{NOT_ALLOWED, Power};
+use super::{changes, face};
 use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
 use crate::control::{self, Answer, Handler};
 use crate::event::{ApplianceId, Batch, BatchNumber, SourceId};
 use crate::output::{Encoder, Readings};
@@ -38,6 +40,8 @@ pub(super) struct Answers {
     pub(super) updates: update::Door,
     pub(super) settings: changes::Door,
     pub(super) log: Ring,
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) power: Power,
 }
 
 impl Handler for Answers {
@@ -73,7 +77,24 @@ impl Handler for Answers {
     }
 
     async fn settings(&self, wish: control::Settings) -> Answer {
+        let is_screens = matches!(wish, control::Settings::Network { .. });
+        if is_screens && !self.config.borrow().screen.actions {
+            return Answer::Refused(NOT_ALLOWED.to_owned());
+        }
         self.settings.ask(wish).await
+    }
+
+    async fn face(&self) -> Answer {
+        let (config, name) = (Arc::clone(&self.config.borrow()), self.name.borrow().to_string());
+        match tokio::task::spawn_blocking(move || face::of(&config, name)).await {
+            Ok(face) => Answer::Face(Box::new(face)),
+            Err(error) => Answer::Refused(format!("what the screen shows cannot be read: {error}")),
+        }
+    }
+
+    async fn power(&self, wish: control::Power) -> Answer {
+        let config = Arc::clone(&self.config.borrow());
+        self.power.ask(wish, config).await.map_or_else(Answer::Refused, |()| Answer::Done)
     }
 
     async fn update(&self, wish: control::Update, to: mpsc::Sender<Answer>) {

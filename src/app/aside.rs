@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::answers::{Answers, Look};
 use super::changes;
 use super::parts;
+use super::power::Power;
 use super::supervise::{Factory, Key, Supervisor};
 use super::systemd::{self, Age, Pulse};
 use crate::clock::Clock;
@@ -41,6 +42,7 @@ pub(super) struct Orders {
     wanted: watch::Sender<Wanted>,
     name: watch::Sender<Arc<str>>,
     kinds: watch::Sender<web::page::Kinds>,
+    config: watch::Sender<Arc<Config>>,
     look: Arc<OnceLock<Look>>,
 }
 
@@ -63,15 +65,23 @@ struct Page {
 #[derive(Clone, Debug)]
 struct Known {
     look: Arc<OnceLock<Look>>,
-    updates: update::Door,
-    settings: changes::Door,
-    teller: Teller,
-    log: Ring,
+    doors: Doors,
     /// The settings file; none where the program is another one's guest.
     file: Option<PathBuf>,
     /// The box's name: whoever is being answered stays so when it changes.
     name: watch::Receiver<Arc<str>>,
     kinds: watch::Receiver<web::page::Kinds>,
+    config: watch::Receiver<Arc<Config>>,
+}
+
+/// Where the data path and whoever asks meet.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
+    pub(super) updates: update::Door,
+    pub(super) settings: changes::Door,
+    pub(super) teller: Teller,
+    pub(super) power: Power,
+    pub(super) log: Ring,
 }
 
 impl Wanted {
@@ -87,6 +97,7 @@ impl Orders {
     pub(super) fn follow(&self, config: &Config) {
         self.name.send_replace(parts::box_name(config));
         self.kinds.send_replace(kinds(config));
+        self.config.send_replace(Arc::new(config.clone()));
         self.wanted.send_if_modified(|wanted| {
             let new = Wanted::of(config);
             let changed = *wanted != new;
@@ -108,19 +119,18 @@ impl Aside {
         config: &Config,
         board: Board,
         supervisor: Pulse,
-        (updates, settings, teller): (update::Door, changes::Door, Teller),
-        (log, file): (Ring, Option<PathBuf>),
+        doors: Doors,
+        file: Option<PathBuf>,
     ) -> io::Result<(Self, Orders)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = CancellationToken::new();
         let (wanted, follow) = watch::channel(Wanted::of(config));
         let (name, name_of) = watch::channel(parts::box_name(config));
         let (kinds, kinds_of) = watch::channel(kinds(config));
+        let (config, config_of) = watch::channel(Arc::new(config.clone()));
         let look: Arc<OnceLock<Look>> = Arc::default();
-        let (queue, known) = (
-            Arc::clone(&look),
-            Known { look: Arc::clone(&look), updates, settings, teller, log, file, name: name_of, kinds: kinds_of },
-        );
+        let (queue, look_at) = (Arc::clone(&look), Arc::clone(&look));
+        let known = Known { look: look_at, doors, file, name: name_of, kinds: kinds_of, config: config_of };
         let parts: Vec<(&'static str, Age)> = vec![
             ("supervisor", Box::new(move || supervisor.age())),
             ("queue writer", Box::new(move || queue.get().map_or(Duration::ZERO, |look| look.window.age()))),
@@ -139,7 +149,7 @@ impl Aside {
             runtime.shutdown_timeout(LAST_ANSWERS);
         };
         let thread = thread::Builder::new().name("aside".to_owned()).spawn(work)?;
-        Ok((Self { thread, stop }, Orders { wanted, name, kinds, look }))
+        Ok((Self { thread, stop }, Orders { wanted, name, kinds, config, look }))
     }
 
     /// Ends it and waits for it; it takes two seconds at most.
@@ -209,8 +219,8 @@ fn page(board: Board, wanted: Page, known: Known) -> Factory {
             questions: Arc::new(answers(&board, &known)),
             status: board.handle(Component::Box, "page"),
             clock: Clock::System,
-            teller: known.teller.clone(),
-            log: known.log.clone(),
+            teller: known.doors.teller.clone(),
+            log: known.doors.log.clone(),
             file: known.file.clone(),
             stop,
         };
@@ -236,9 +246,11 @@ fn answers(board: &Board, known: &Known) -> Answers {
         board: board.clone(),
         name: known.name.clone(),
         look: Arc::clone(&known.look),
-        updates: known.updates.clone(),
-        settings: known.settings.clone(),
-        log: known.log.clone(),
+        updates: known.doors.updates.clone(),
+        settings: known.doors.settings.clone(),
+        log: known.doors.log.clone(),
+        config: known.config.clone(),
+        power: known.doors.power.clone(),
     }
 }
 

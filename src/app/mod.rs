@@ -11,9 +11,11 @@ mod answers;
 mod aside;
 mod changes;
 mod code;
+mod face;
 mod hearth;
 mod life;
 mod parts;
+mod power;
 mod reload;
 mod shutdown;
 mod supervise;
@@ -32,17 +34,19 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Level};
 use crate::event::Teller;
+use crate::host;
 use crate::net::Sockets;
-use crate::status::{Board, Health};
+use crate::status::{Board, Component, Health};
 use crate::support::Ring;
 use crate::update;
 pub use changes::undo as take_back_unconfirmed;
 pub use parts::box_name;
 
-use aside::Aside;
+use aside::{Aside, Doors};
 use hearth::Hearth;
 use life::Life;
 use parts::Parts;
+use power::Power;
 use shutdown::Signals;
 use systemd::Pulse;
 
@@ -225,11 +229,14 @@ impl App {
             teller.tell(changes::undone_notice(by));
         }
         let (settings, changes) = changes::door();
-        let kept = match &host {
+        let (log, file) = match &host {
             Host::Process { log, settings, .. } => (log.clone(), Some(settings.clone())),
             Host::Embedded => (Ring::default(), None),
         };
-        let aside = Aside::start(&config, board.clone(), pulse.clone(), (door, settings, teller.clone()), kept);
+        let power = Power::new(teller.clone(), file.is_some().then(|| stop.clone()));
+        mark_of_reset(&config, &board);
+        let doors = Doors { updates: door, settings, teller: teller.clone(), power, log };
+        let aside = Aside::start(&config, board.clone(), pulse.clone(), doors, file);
         let (aside, orders) = aside.map_err(AppError::Threads)?;
         let ended = runtime.block_on(async {
             let hearth = match Hearth::open(&config, &board).await {
@@ -244,6 +251,14 @@ impl App {
         aside.stop();
         drop(lock);
         Ok(ended)
+    }
+}
+
+/// Says so where somebody asked for a factory reset that the start of the box did not do.
+fn mark_of_reset(config: &Config, board: &Board) {
+    if host::Reset::of(&config.state_dir).is_asked() {
+        let todo = "restart the box; if this is said again, its disk is failing: replace the box, and keep the disk";
+        board.handle(Component::Box, "reset").set(Health::failed("the factory reset was asked for and not done", todo));
     }
 }
 

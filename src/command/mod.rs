@@ -6,6 +6,7 @@
 mod apply;
 mod check;
 mod claim;
+mod console;
 mod demo;
 mod import;
 mod ledger;
@@ -13,6 +14,7 @@ mod lights;
 mod log;
 mod passphrase;
 mod queue;
+mod reset;
 mod run;
 mod settings;
 mod source;
@@ -74,6 +76,19 @@ enum Command {
     /// A process of its own, so that a program that hangs or has ended is a fault that the lights show. Follows the settings
     /// file; without [hw] it leaves the lights alone. Needs write access to /sys/class/leds, and to the control socket.
     Lights(lights::Options),
+
+    /// Show the screen of the HDMI port on this terminal: how the box is, the claim code, and what can be done before it.
+    ///
+    /// A process of its own, so that a program that hangs or has ended is a fault that the screen shows. Sets a network card's
+    /// addresses, restarts the box or the program, and makes the box as new, unless [screen] forbids it; the program does that, and
+    /// tells of it.
+    Console(console::Options),
+
+    /// Make the box as new, if a factory reset was asked for.
+    ///
+    /// Needs root, and runs by itself at boot, before anything uses the state folder. Removes all that is in it but what root keeps in
+    /// `system`. If the power goes meanwhile the next boot goes on.
+    Reset(reset::Options),
 
     /// Print the JSON Schema of the settings file, for editors.
     Schema,
@@ -188,6 +203,8 @@ pub fn main() -> ExitCode {
         Command::Check(settings) => check::check(&settings.config),
         Command::Apply(options) => apply::apply(&options),
         Command::Lights(options) => lights::lights(&options),
+        Command::Console(options) => console::console(&options),
+        Command::Reset(options) => reset::reset(&options),
         Command::Schema => check::schema(),
         Command::Status(options) => status::status(&options),
         Command::Tap(options) => tap::tap(&options),

@@ -70,14 +70,9 @@ fn show(snapshot: &Snapshot, before: Option<(&Snapshot, Duration)>) -> String {
     let rows: Vec<_> = snapshot.components.iter().map(|line| row(line, before)).collect();
     text.push_str(&table(&header, &rows));
     for line in &snapshot.components {
-        if let Some(fault) = line.health.fault() {
-            let (kind, id, word) = (line.component.as_str(), &line.id, line.health.word());
+        if let Some([which, what, todo]) = line.trouble() {
             // Writing to a String cannot fail.
-            let _ = write!(
-                text,
-                "\n{kind} {id} is {word} since {}\n  {}\n  to do: {}\n",
-                fault.since, fault.what, fault.todo
-            );
+            let _ = write!(text, "\n{which}\n  {what}\n  {todo}\n");
         }
     }
     text

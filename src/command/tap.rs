@@ -40,7 +40,9 @@ pub(super) fn tap(options: &Options) -> anyhow::Result<ExitCode> {
                 | Answer::Update(_)
                 | Answer::Settings(_)
                 | Answer::Log(_)
-                | Answer::Progress(_) => {}
+                | Answer::Progress(_)
+                | Answer::Face(_)
+                | Answer::Done => {}
             }
         }
         writeln!(io::stderr(), "the appliance stopped")?;

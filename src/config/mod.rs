@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::console;
 use crate::control;
 use crate::host;
 use crate::hw;
@@ -70,6 +71,8 @@ pub struct Config {
     pub page: Option<web::page::Config>,
     /// The board and its lights; no table, no lights.
     pub hw: Option<hw::Config>,
+    /// The screen on the HDMI port.
+    pub screen: console::Config,
     /// The local socket of `status` and `tap`.
     pub control: control::Config,
     /// What is logged.
@@ -99,6 +102,7 @@ impl Default for Config {
             web: None,
             page: None,
             hw: None,
+            screen: console::Config::default(),
             control: control::Config::default(),
             log: Log::default(),
             network: host::Network::default(),

@@ -9,6 +9,7 @@
 //! Not supported: more than one request on a connection. A client asks, reads and closes, so nothing has to be told apart.
 
 mod client;
+mod face;
 mod line;
 mod server;
 mod settings;
@@ -18,6 +19,7 @@ mod socket;
 mod tests;
 
 pub use client::Client;
+pub use face::{Card, Face, Power};
 pub use server::{Handler, Server};
 pub use settings::{
     Edit, Passphrase, Settings, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial,
@@ -59,6 +61,10 @@ pub enum Request {
     Settings(Settings),
     /// The last lines of the log: answered once, with [`Answer::Log`].
     Log,
+    /// What the screen shows besides the status: answered once, with [`Answer::Face`].
+    Face,
+    /// Restart something, or make the box as new: answered once, with [`Answer::Done`] when it is under way.
+    Power(Power),
 }
 
 /// What can be asked about updates.
@@ -102,6 +108,10 @@ pub enum Answer {
     Settings(Box<SettingsReply>),
     /// The last lines of the log.
     Log(String),
+    /// What the screen shows besides the status.
+    Face(Box<Face>),
+    /// It was done, or is under way.
+    Done,
     /// How far it is, in words.
     Progress(String),
     /// One event as JSON.

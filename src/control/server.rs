@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::socket::{self, Listening};
-use super::{Answer, ControlError, Request, Settings, Update, line};
+use super::{Answer, ControlError, Power, Request, Settings, Update, line};
 
 /// Clients at once: a screen, a page, a few people with `status` and `tap`. More wait in the kernel's backlog.
 const CLIENTS: usize = 16;
@@ -55,6 +55,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Sees to what is wanted of the settings, and answers with [`Answer::Settings`] or [`Answer::Refused`].
     fn settings(&self, wish: Settings) -> impl Future<Output = Answer> + Send;
+
+    /// What the screen shows besides the status: [`Answer::Face`] or [`Answer::Refused`].
+    fn face(&self) -> impl Future<Output = Answer> + Send;
+
+    /// Has something restarted, or the box made as new, and answers with [`Answer::Done`] or [`Answer::Refused`].
+    fn power(&self, wish: Power) -> impl Future<Output = Answer> + Send;
 }
 
 /// The listening socket.
@@ -129,6 +135,8 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
             return conversation(read, write, |to| handler.tap(source, last_minutes, to)).await;
         }
         Ok(Request::Settings(wish)) => handler.settings(wish).await,
+        Ok(Request::Face) => handler.face().await,
+        Ok(Request::Power(wish)) => handler.power(wish).await,
         Ok(Request::Update(wish)) => return conversation(read, write, |to| handler.update(wish, to)).await,
     };
     in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::secret::Secret;
 
+use super::Card;
+
 /// What can be asked about the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -30,6 +32,11 @@ pub enum Settings {
     },
     /// Put a change of single keys into the settings: answered with [`SettingsReply::Edited`]; it is not in use.
     Edit(Edit),
+    /// Give a network card other addresses: answered with the text to apply.
+    Network {
+        /// The card as it is to be.
+        card: Card,
+    },
     /// Make a backup of the settings and of what they name: answered with [`SettingsReply::Backup`].
     Backup {
         /// What seals it.
@@ -120,7 +127,7 @@ pub enum Edit {
 pub enum SettingsReply {
     /// How they are.
     Now(SettingsNow),
-    /// The text of a copy, or of the settings with an enrolment in them.
+    /// The text of a copy, or of the settings with an enrolment or other addresses in them.
     Copy(String),
     /// The settings with a change in them, to be looked at or applied.
     Edited {

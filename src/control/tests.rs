@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Client, ControlError, Handler, Request, Server, Settings, SettingsReply, Update};
+use super::{Answer, Client, ControlError, Face, Handler, Power, Request, Server, Settings, SettingsReply, Update};
 
 struct Counting;
 
@@ -42,6 +42,15 @@ impl Handler for Counting {
     async fn settings(&self, wish: Settings) -> Answer {
         assert_eq!(wish, Settings::Show);
         Answer::Settings(Box::new(SettingsReply::Done))
+    }
+
+    async fn face(&self) -> Answer {
+        Answer::Face(Box::new(Face { page: vec!["[::]:443".parse().unwrap()], ..Face::default() }))
+    }
+
+    async fn power(&self, wish: Power) -> Answer {
+        assert_eq!(wish, Power::RestartProgram { by: "ada".to_owned() });
+        Answer::Done
     }
 
     async fn update(&self, wish: Update, to: mpsc::Sender<Answer>) {
@@ -93,6 +102,18 @@ async fn status_is_answered_and_the_socket_goes_with_the_program() {
     assert!(!running.path.exists());
     let error = status(&running.path).await.unwrap_err();
     assert!(error.to_string().contains("no sapphire-edge answers"), "{error}");
+}
+
+#[tokio::test]
+async fn the_screen_is_told_what_it_shows_and_what_it_wants_is_done() {
+    let running = start().await;
+    let ask = async |request| Client::ask(&running.path, &request).await?.next().await;
+    let Some(Answer::Face(face)) = ask(Request::Face).await.unwrap() else { panic!() };
+    assert_eq!((face.page.len(), face.claim_code.clone()), (1, None));
+    let wish = Power::RestartProgram { by: "ada".to_owned() };
+    assert!(matches!(ask(Request::Power(wish)).await.unwrap(), Some(Answer::Done)));
+    running.stop.cancel();
+    running.task.await.unwrap();
 }
 
 #[tokio::test]

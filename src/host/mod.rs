@@ -1,7 +1,7 @@
-//! The machine below the program: network cards, clock, host name, firewall.
+//! The machine below the program: network cards, clock, host name, firewall, and making all of it as new.
 //!
 //! In: the `[network]` and `[time]` tables, and what the settings listen on. Out: a [`Plan`] (files for systemd-networkd and
-//! systemd-timesyncd, rules for nftables, a host name), and [`Plan::apply`], the one thing here that needs root. Floor 3: it
+//! systemd-timesyncd, rules for nftables, a host name), and [`Plan::apply`], which needs root, as does [`Reset::heed`]. Floor 3: it
 //! knows no source; who composes the settings says which ports are open.
 //!
 //! Invariants: every word in a file or rule comes out of a type that was parsed (an address, a port, a checked name), never
@@ -18,6 +18,7 @@ mod files;
 mod firewall;
 mod machine;
 mod name;
+mod reset;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use cards::{Card, cards, is_clock_set};
 pub use firewall::Opening;
 pub use machine::{Machine, Paper, System};
 pub use name::{CardName, TimeServer};
+pub use reset::Reset;
 pub use settings::{Interface, Network, Time};
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@
 
 mod counters;
 mod devices;
+mod words;
 
 pub use counters::{Count, Counters, DropReason, Gauge};
 pub use devices::{Device, Devices};

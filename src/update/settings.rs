@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, io};
 
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -114,6 +115,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Asks the service manager to restart the box, which stops this program in good order. Writes a file in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be written, whose path the words name: no service manager of ours waits for it.
+    pub fn request_restart(&self, why: &str) -> io::Result<()> {
+        let path = self.runtime_dir.join("reboot");
+        let words = |error: io::Error| io::Error::new(error.kind(), format!("{} ({error})", path.display()));
+        fs::write(&path, format!("{why}\n")).map_err(words)
+    }
+
     /// What contradicts itself or is out of range: the key inside the table, and what to write instead.
     #[must_use]
     pub fn validate(&self) -> Vec<(String, String)> {

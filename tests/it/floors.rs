@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room and floor, as the crate documentation draws them.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 25] = [
     ("main", 9),
     ("command", 8),
     ("demo", 7),
     ("app", 6),
     ("config", 5),
     ("web", 4),
+    ("console", 4),
     ("source", 3),
     ("output", 3),
     ("host", 3),

@@ -15,6 +15,8 @@ mod amp;
 mod beats;
 /// Bad settings files through the real program.
 mod config;
+/// The screen, in a terminal.
+mod console;
 /// Asking the running program.
 mod control;
 /// Many senders at once.

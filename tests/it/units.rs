@@ -69,6 +69,8 @@ fn the_programs_unit_exposes_little() {
         let output = security.output().unwrap();
         (output.status.success(), text(&output))
     };
+    let (passes, told) = exposure(&folder().join("sapphire-edge-console.service"), "15");
+    assert!(passes && told.contains("Overall exposure level for sapphire-edge-console.service: 1."), "{told}");
     let unit = folder().join("sapphire-edge.service");
     // Tenths: 1.5 is what was promised at most.
     let (passes, told) = exposure(&unit, "15");
@@ -102,6 +104,20 @@ fn every_file_says_who_wants_it_and_is_installed() {
         assert!(installed.contains(&content), "{} is not installed", file.display());
         assert!(!file.to_str().unwrap().contains('\\'), "{} has to be quoted everywhere", file.display());
     }
+}
+
+#[test]
+fn nobody_can_log_in_at_a_terminal_and_nothing_but_the_screen_has_one() {
+    let root = installed("256");
+    for unit in
+        ["getty@.service", "serial-getty@.service", "autovt@.service", "debug-shell.service", "ctrl-alt-del.target"]
+    {
+        let masked = fs::read_link(root.path().join("etc/systemd/system").join(unit)).unwrap();
+        assert_eq!(masked, Path::new("/dev/null"), "{unit}");
+    }
+    let terminals = files().into_iter().filter(|file| fs::read_to_string(file).unwrap().contains("\nTTYPath="));
+    let names: Vec<_> = terminals.map(|file| file.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["sapphire-edge-console.service"]);
 }
 
 #[test]

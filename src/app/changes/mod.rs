@@ -168,6 +168,7 @@ impl Life {
                 let state_dir = self.config.state_dir.clone();
                 self.work(move || backup::put_back(&sealed, &state_dir, &passphrase.into_secret())).await
             }
+            Settings::Network { card } => text::network(&file, &card).await,
             Settings::Confirm { by } => self.confirm(&file, &by).await,
             Settings::TakeBack { by } => self.take_back_wish(&file, &by).await,
         };
@@ -297,7 +298,8 @@ impl Life {
         self.tell("settings_changed", true, format!("{} changes the settings", trial.by), &trial.by);
         if trial.must_confirm {
             let what = format!("the settings of {} are taken back in two minutes if nobody confirms them", trial.by);
-            let todo = "confirm them on the page (Settings), or with `sapphire-edge settings confirm`";
+            let todo =
+                "confirm them on the page (Settings), at the screen (n), or with `sapphire-edge settings confirm`";
             self.parts.board.handle(Component::Box, "settings").set(Health::degraded(what, todo));
             self.changes.trial = Some(trial);
         } else {

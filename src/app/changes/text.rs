@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use similar::TextDiff;
 
 use crate::config::{self, Config, ConfigError, Enrolment, Kept};
-use crate::control::{Edit, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial};
+use crate::control::{Card, Edit, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial};
 use crate::secret::Secret;
 use crate::web::page;
 
@@ -63,6 +64,28 @@ pub(super) async fn edited(file: &Path, what: &Edit) -> Result<SettingsReply, St
     let now = text_of(file.to_owned()).await?;
     let text = config::edit(&now, what).map_err(|error| error.to_string())?;
     Ok(SettingsReply::Edited { values: config::values(&text), text, version: version(&now) })
+}
+
+/// The settings with other addresses of a card in them.
+pub(super) async fn network(file: &Path, card: &Card) -> Result<SettingsReply, String> {
+    let now = text_of(file.to_owned()).await?;
+    config::edit(&now, &card_edit(&config::values(&now), card))
+        .map(SettingsReply::Copy)
+        .map_err(|error| error.to_string())
+}
+
+/// The change that gives a card its addresses; what it has none of goes, as DHCP says it then.
+fn card_edit(now: &Value, card: &Card) -> Edit {
+    let key = |key: &str, list: &[String]| (key.to_owned(), if list.is_empty() { Value::Null } else { list.into() });
+    let keys = [key("address", &card.address), key("gateway", &card.gateway), key("dns", &card.dns)];
+    let cards = now.pointer("/network/interface").and_then(Value::as_array);
+    let is_there = cards.is_some_and(|cards| cards.iter().any(|known| known["name"] == card.name.as_str()));
+    if is_there {
+        return Edit::Set { table: format!("network.interface[{}]", card.name), values: keys.into_iter().collect() };
+    }
+    let keys = keys.into_iter().filter(|(_, value)| !value.is_null());
+    let values = keys.chain([("name".to_owned(), card.name.as_str().into())]).collect();
+    Edit::Add { list: "network.interface".to_owned(), values }
 }
 
 /// What is wrong with a text, and what is different in it.

@@ -72,7 +72,6 @@ impl Worker {
 
     /// Asks the service manager for a restart; that stops this program in good order.
     pub(super) fn request_restart(&mut self) {
-        let path = &self.config.runtime_dir.join("reboot");
         if self.store.state.pending.is_some() {
             // The newest picture is the best to compare with; but not one of a version that is going back.
             let before = self.picture();
@@ -85,13 +84,13 @@ impl Worker {
                 tracing::warn!(%error, "the state before the restart could not be kept");
             }
         }
-        match std::fs::write(path, "update\n") {
+        match self.config.request_restart("update") {
             Ok(()) => {
-                tracing::info!(request = %path.display(), "the box is asked to restart");
+                tracing::info!("the box is asked to restart");
                 self.restart = Restart::Asked(Instant::now() + RESTARTED_WITHIN);
             }
             Err(error) => {
-                tracing::warn!(%error, request = %path.display(), "the box cannot be asked to restart");
+                tracing::warn!(%error, "the box cannot be asked to restart");
                 self.restart = Restart::Missed;
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +20,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::clock::{Clock, Timestamp};
 use crate::durable;
+use crate::net::outward;
 use crate::net::tls::Fingerprint;
 
 /// Browsers of Apple take no certificate that is good for longer than 825 days (support.apple.com/103769, read 2026-11).
@@ -53,18 +54,6 @@ fn names(box_name: &str) -> (BTreeSet<String>, BTreeSet<IpAddr>) {
     let names = names.map(str::to_ascii_lowercase).collect();
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     (names, loopback.into_iter().chain(outward()).collect())
-}
-
-/// The addresses from which this box reaches the rest of the world, one of each family. A datagram socket that is connected asks
-/// the kernel for its route and sends nothing; lists of all addresses need netlink, which the program's sandbox forbids.
-fn outward() -> impl Iterator<Item = IpAddr> {
-    // Documentation addresses (RFC 5737, RFC 3849): only the default route leads there.
-    let far = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
-    far.into_iter().filter_map(|(any, far)| {
-        let socket = UdpSocket::bind(any).ok()?;
-        socket.connect(far).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    })
 }
 
 /// What a certificate says of itself.

@@ -392,8 +392,8 @@ fn health(shared: &Shared, ends: Timestamp, trouble: Option<String>, addresses: 
     if !shared.accounts.is_claimed() {
         let ports: Vec<String> = addresses.iter().map(|address| address.port().to_string()).collect();
         let todo = format!(
-            "open https://<this box's address> (port {}) and type the claim code, which \
-             `sapphire-edge claim` prints",
+            "open https://<this box's address> (port {}) and type the claim code, which the \
+             screen and `sapphire-edge claim` show",
             ports.join(" or ")
         );
         return Health::degraded("nobody has claimed this box: it has no administrator yet", todo);

@@ -15,6 +15,8 @@ mod lights;
 mod restart;
 /// What the program may and may not.
 mod sandbox;
+/// The screen, and the half of a factory reset that is done at boot.
+mod screen;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -56,6 +56,8 @@ pub mod service;
 pub mod site;
 /// Devices that push files over SSH.
 pub mod ssh;
+/// A terminal, and a phone that reads its code.
+pub mod tmux;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;

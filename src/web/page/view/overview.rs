@@ -9,7 +9,7 @@ use super::chart::{Chart, Curve, Kind, Table, Unit};
 use super::frame::Frame;
 use super::outlet::{OutputCard, Part, QueueCard};
 use super::text;
-use crate::status::{Component, Gauge, Health, Snapshot};
+use crate::status::{Component, Gauge, Snapshot};
 use crate::web::page::history::{Series, Span};
 
 /// How the box is.
@@ -77,26 +77,7 @@ struct Tile {
 
 impl Verdict {
     fn of(snapshot: &Snapshot) -> Self {
-        let lines = &snapshot.components;
-        let count = |is: fn(&Health) -> bool| lines.iter().filter(|line| is(&line.health)).count();
-        let failed = count(|health| matches!(health, Health::Failed(_)));
-        let degraded = count(|health| matches!(health, Health::Degraded(_)));
-        let has = |component| lines.iter().any(|line| line.component == component);
-        let (state, words) = match (failed, degraded) {
-            (1, _) => ("failed", "One part does not work. What to do stands below.".to_owned()),
-            (2.., _) => ("failed", format!("{failed} parts do not work. What to do stands below.")),
-            (0, 1) => ("degraded", "The box works, but one part needs a look.".to_owned()),
-            (0, 2..) => ("degraded", format!("The box works, but {degraded} parts need a look.")),
-            _ if count(|health| *health == Health::Starting) > 0 => ("starting", "The box is starting.".to_owned()),
-            _ if !has(Component::Source) => ("healthy", "The box is well. It has no source yet.".to_owned()),
-            _ if !has(Component::Output) => {
-                ("healthy", "The box is well. It has no output yet: events wait.".to_owned())
-            }
-            _ if count(|health| *health == Health::Paused) > 0 => {
-                ("healthy", "The box is well. Something is paused, because somebody wants it so.".to_owned())
-            }
-            _ => ("healthy", "The box is well. Nothing needs to be done.".to_owned()),
-        };
+        let (state, words) = snapshot.verdict();
         Self { state: state.to_owned(), words }
     }
 }

@@ -1,0 +1,55 @@
+//! A snapshot in words: the same on the page, on the screen and in what the commands print.
+
+use super::{Component, Health, Line, Snapshot};
+
+impl Health {
+    /// How bad it is, for lists in which the worst comes first; the larger, the worse.
+    #[must_use]
+    pub fn severity(&self) -> u8 {
+        match self {
+            Self::Healthy | Self::Paused => 0,
+            Self::Stopped => 1,
+            Self::Starting => 2,
+            Self::Degraded(_) => 3,
+            Self::Failed(_) => 4,
+        }
+    }
+}
+
+impl Line {
+    /// What is wrong with this component: which it is and since when, what it is, and what to do. Nothing where all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<[String; 3]> {
+        let fault = self.health.fault()?;
+        let (kind, id, word) = (self.component.as_str(), &self.id, self.health.word());
+        let which = format!("{kind} {id} is {word} since {}", fault.since);
+        Some([which, fault.what.clone(), format!("to do: {}", fault.todo)])
+    }
+}
+
+impl Snapshot {
+    /// The whole box in a sentence, after the word for its state, which is that of the worst part.
+    #[must_use]
+    pub fn verdict(&self) -> (&'static str, String) {
+        let lines = &self.components;
+        let count = |is: fn(&Health) -> bool| lines.iter().filter(|line| is(&line.health)).count();
+        let failed = count(|health| matches!(health, Health::Failed(_)));
+        let degraded = count(|health| matches!(health, Health::Degraded(_)));
+        let has = |component| lines.iter().any(|line| line.component == component);
+        match (failed, degraded) {
+            (1, _) => ("failed", "One part does not work. What to do stands below.".to_owned()),
+            (2.., _) => ("failed", format!("{failed} parts do not work. What to do stands below.")),
+            (0, 1) => ("degraded", "The box works, but one part needs a look.".to_owned()),
+            (0, 2..) => ("degraded", format!("The box works, but {degraded} parts need a look.")),
+            _ if count(|health| *health == Health::Starting) > 0 => ("starting", "The box is starting.".to_owned()),
+            _ if !has(Component::Source) => ("healthy", "The box is well. It has no source yet.".to_owned()),
+            _ if !has(Component::Output) => {
+                ("healthy", "The box is well. It has no output yet: events wait.".to_owned())
+            }
+            _ if count(|health| *health == Health::Paused) > 0 => {
+                ("healthy", "The box is well. Something is paused, because somebody wants it so.".to_owned())
+            }
+            _ => ("healthy", "The box is well. Nothing needs to be done.".to_owned()),
+        }
+    }
+}

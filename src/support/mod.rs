@@ -5,7 +5,7 @@
 //! Invariants: nothing is copied as it lies on the disk; the settings lose their comments and every value that is a secret or looks
 //! like one (`settings`); and out of all texts goes whatever stands in a file of secrets, also in the forms that it is written
 //! in elsewhere (`secrets`): so a secret that slipped into a log line or a name does not leave the box either.
-//! Bounded: each part has [`LARGEST`] bytes at most and is in memory alone; of what is longer the end is kept.
+//! Bounded: each part has 2 MiB at most and is in memory alone; of what is longer the end is kept.
 //!
 //! Not in it: events, the queue, accounts, keys, certificates, and what is in the files that the settings name.
 

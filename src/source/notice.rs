@@ -64,7 +64,8 @@ pub async fn run_notices(context: Context, gap_since: Option<Timestamp>, heard: 
             _ = tick.tick() => false,
         };
         let now = context.clock.now();
-        while let Some(notice) = heard.try_recv().ok().filter(|_| stopped) {
+        // What is taken out has to be handed over: only at the end, for else it is left to the line above.
+        while stopped && let Ok(notice) = heard.try_recv() {
             if submit(&context, of_notice(&id, now, notice)).await.is_err() {
                 return Ok(());
             }
@@ -164,4 +165,53 @@ fn push(builder: &mut BatchBuilder, received: Timestamp, notice: &serde_json::Va
     let origin = Origin::new(Transport::Internal, None);
     let bytes = notice.to_string();
     builder.push(&Record { received, origin: &origin, id: None, cut_from: None, bytes: bytes.as_bytes() });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::event::Teller;
+    use crate::net::Sockets;
+    use crate::queue::{self, OutputRule, Queue};
+    use crate::status::{Board, Component};
+
+    /// Each notice comes at the very instant at which the ledger is looked at.
+    #[tokio::test(start_paused = true)]
+    async fn a_notice_that_comes_as_the_ledger_is_looked_at_is_told_like_any_other() {
+        const COUNT: u64 = 40;
+        let folder = tempfile::tempdir().unwrap();
+        let board = Board::new(Clock::System);
+        let rule = OutputRule { id: "gw".into(), may_skip: false, acknowledges: true };
+        let config = queue::Config::default();
+        let queue = Queue::open(folder.path(), &config, &[rule], board.handle(Component::Queue, "queue")).unwrap();
+        let (teller, heard) = Teller::new();
+        let context = Context {
+            intake: queue.intake(),
+            stop: CancellationToken::new(),
+            status: board.handle(Component::Box, "notices"),
+            clock: Clock::System,
+            sockets: Sockets::default(),
+            state_dir: folder.path().to_owned(),
+            teller: teller.clone(),
+        };
+        let (stop, status) = (context.stop.clone(), context.status.clone());
+        let tell = async {
+            let mut tick = interval(LOOK);
+            for _ in 0..COUNT {
+                tick.tick().await;
+                teller.tell(Notice::new("login", true, "somebody logs in".to_owned(), &[]));
+            }
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            stop.cancel();
+        };
+        let (ended, ()) = tokio::join!(run_notices(context, None, Arc::new(Mutex::new(heard))), tell);
+        ended.unwrap();
+        assert_eq!(status.counters().count(Count::ReceivedEvents), COUNT);
+        assert_eq!(queue.ledger()[&SourceId::from(NOTICES)].received, COUNT);
+    }
 }

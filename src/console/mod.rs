@@ -19,6 +19,7 @@ mod cards;
 mod draw;
 mod form;
 mod keys;
+mod qr;
 #[cfg(test)]
 mod sample;
 mod terminal;

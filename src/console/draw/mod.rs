@@ -5,7 +5,6 @@
 
 mod body;
 mod paint;
-mod qr;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -138,7 +137,7 @@ fn keys(view: &View) -> String {
 
 /// The QR code of the page, while the box waits to be claimed and there is room for it.
 fn code(view: &View, width: usize, height: usize) -> Vec<String> {
-    let State::Seen(seen) = &view.state else { return Vec::new() };
-    let page = view.pages.first().filter(|_| seen.face.claim_code.is_some());
-    page.and_then(|page| qr::rows(page, width.saturating_sub(LEAST_TEXT + 3), height)).unwrap_or_default()
+    let is_new = matches!(&view.state, State::Seen(seen) if seen.face.claim_code.is_some());
+    let code = view.code.as_ref().filter(|_| is_new);
+    code.and_then(|code| code.rows(width.saturating_sub(LEAST_TEXT + 3), height)).unwrap_or_default()
 }

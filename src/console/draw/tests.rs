@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::console::ask::{Outcome, Seen, Silence};
 use crate::console::keys::Key;
+use crate::console::qr::Code;
 use crate::console::sample;
 use crate::control::{Card, SettingsNow, SettingsProblem};
 use crate::status::{Component, Health};
@@ -11,7 +12,7 @@ use crate::status::{Component, Health};
 fn view(said: Result<Seen, Silence>) -> View {
     let mut view = View::new(true, Instant::now());
     view.saw(sample::cards(), said, Instant::now());
-    view.pages = vec!["https://192.0.2.10/".to_owned()];
+    view.is_called(vec!["https://192.0.2.10/".to_owned()]);
     view
 }
 
@@ -61,7 +62,7 @@ fn a_new_box_shows_its_code_its_page_and_what_the_keys_do() {
     assert!(!text.contains("is degraded since"), "the claim is said once\n{text}");
     assert!(lines[24].starts_with(" n network  r restart  f factory reset  arrows scroll "), "{}", lines[24]);
     // The code is at the right, with its quiet zone, and nothing is written over it.
-    let code = qr::rows("https://192.0.2.10/", 33, 17).unwrap();
+    let code = Code::of("https://192.0.2.10/").unwrap().rows(33, 17).unwrap();
     for (line, row) in lines.iter().skip(1).zip(&code) {
         let right: String = line.chars().skip(80 - 34).collect();
         assert_eq!(right, format!("{row} "));

@@ -8,6 +8,7 @@ use super::ask::{Outcome, Seen, Silence};
 use super::cards::{self, Card};
 use super::form::{Form, Step};
 use super::keys::Key;
+use super::qr::Code;
 use crate::control::{self, SettingsNow};
 use crate::status::{Component, Count, Snapshot};
 
@@ -116,6 +117,8 @@ pub(super) struct View {
     pub(super) cards: Vec<Card>,
     /// The page's addresses.
     pub(super) pages: Vec<String>,
+    /// The code of the first of them.
+    pub(super) code: Option<Code>,
     /// Events per second, in and out.
     pub(super) rates: Option<(u64, u64)>,
     /// When the program was last seen, for the rates.
@@ -137,6 +140,7 @@ impl View {
             state: State::Unknown,
             cards: Vec::new(),
             pages: Vec::new(),
+            code: None,
             rates: None,
             seen_at: now,
             window: Window::None,
@@ -173,7 +177,7 @@ impl View {
         self.now = now;
         match said {
             Ok(seen) => {
-                self.pages = cards::pages(&seen.face.page, &cards);
+                self.is_called(cards::pages(&seen.face.page, &cards));
                 self.rates = match &self.state {
                     State::Seen(before) => rates(&before.snapshot, &seen.snapshot, now - self.seen_at),
                     _ => None,
@@ -197,6 +201,15 @@ impl View {
         if is_left {
             (self.window, self.scroll) = (Window::None, 0);
         }
+    }
+
+    /// The page has these addresses now.
+    pub(super) fn is_called(&mut self, pages: Vec<String>) {
+        let first = pages.first();
+        if self.code.as_ref().map(Code::text) != first.map(String::as_str) {
+            self.code = first.and_then(|page| Code::of(page));
+        }
+        self.pages = pages;
     }
 
     /// Settings on trial: how long still, or how it ended.

@@ -11,7 +11,7 @@ fn at(seconds: u64) -> Instant {
 fn seen(stay: bool) -> View {
     let mut view = View::new(stay, at(0));
     view.saw(sample::cards(), Ok(sample::claimed(&sample::board())), at(0));
-    view.pages = vec!["https://192.0.2.10/".to_owned()];
+    view.is_called(vec!["https://192.0.2.10/".to_owned()]);
     view
 }
 

@@ -12,29 +12,41 @@ use qrcode::{Color, EcLevel, QrCode};
 /// Modules around the code that must be light; what is drawn below an odd number of lines is light, too.
 const QUIET: usize = 4;
 
-/// The lines of the code; none where it does not fit into so many characters and lines. It mends as much as it can where that takes
-/// no more room: a screen has no dirt on it, but reflections.
-pub(super) fn rows(text: &str, width: usize, height: usize) -> Option<Vec<String>> {
-    let code = |level| QrCode::with_error_correction_level(text, level).ok();
-    let least = code(EcLevel::L)?;
-    let levels = [EcLevel::H, EcLevel::Q, EcLevel::M].into_iter();
-    let strong = levels.filter_map(code).find(|strong| strong.width() == least.width());
-    let code = strong.unwrap_or(least);
-    let code = Code { modules: code.to_colors(), width: code.width() };
-    let side = code.side();
-    if 2 * side <= width && side <= height {
-        return Some(code.large());
-    }
-    (side <= width && side.div_ceil(2) <= height).then(|| code.small())
-}
-
-struct Code {
+/// A code. Making one takes milliseconds, which is too long for every time that a screen is drawn.
+#[derive(Clone, Debug)]
+pub(super) struct Code {
+    text: String,
     modules: Vec<Color>,
     /// Without the quiet zone.
     width: usize,
 }
 
 impl Code {
+    /// The code of a text; none where it is too long. It mends as much as it can where that takes no more room: a screen has no dirt
+    /// on it, but reflections.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let code = |level| QrCode::with_error_correction_level(text, level).ok();
+        let least = code(EcLevel::L)?;
+        let levels = [EcLevel::H, EcLevel::Q, EcLevel::M].into_iter();
+        let strong = levels.filter_map(code).find(|strong| strong.width() == least.width());
+        let code = strong.unwrap_or(least);
+        Some(Self { text: text.to_owned(), modules: code.to_colors(), width: code.width() })
+    }
+
+    /// What it says.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its lines; none where it does not fit into so many characters and lines.
+    pub(super) fn rows(&self, width: usize, height: usize) -> Option<Vec<String>> {
+        let side = self.side();
+        if 2 * side <= width && side <= height {
+            return Some(self.large());
+        }
+        (side <= width && side.div_ceil(2) <= height).then(|| self.small())
+    }
+
     /// Modules of a side, with the quiet zone.
     fn side(&self) -> usize {
         self.width + 2 * QUIET
@@ -70,14 +82,14 @@ mod tests {
     fn an_address_fits_beside_the_text_of_the_smallest_console() {
         let longest = "https://[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]/";
         for (address, side) in [("https://192.0.2.10/", 33), ("https://255.255.255.255/", 33), (longest, 37)] {
-            let rows = rows(address, 44, 23).unwrap();
+            let rows = Code::of(address).unwrap().rows(44, 23).unwrap();
             assert_eq!((rows.len(), rows[0].chars().count()), (usize::div_ceil(side, 2), side), "{address}");
             let first = rows.first().unwrap();
             assert!(first.chars().all(|c| c == '█') && rows.iter().all(|row| row.starts_with("████")), "a quiet zone");
         }
-        let large = rows("https://192.0.2.10/", 160, 48).unwrap();
+        let large = Code::of("https://192.0.2.10/").unwrap().rows(160, 48).unwrap();
         assert_eq!((large.len(), large[0].chars().count()), (33, 66));
-        assert_eq!(rows(longest, 36, 23), None);
-        assert_eq!(rows(longest, 44, 18), None);
+        let longest = Code::of(longest).unwrap();
+        assert_eq!((longest.rows(36, 23), longest.rows(44, 18)), (None, None));
     }
 }

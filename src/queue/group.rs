@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::core::{Core, Inner, Spared, Stage, answer};
+use super::core::{Core, answer};
+use super::inner::{Inner, Spared, Stage};
 use super::ledger::{Position, State};
 use crate::clock;
 use crate::event::{ApplianceId, Batch, BatchNumber};

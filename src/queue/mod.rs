@@ -18,9 +18,13 @@ mod core;
 mod disk;
 mod group;
 mod index;
+mod inner;
 mod inspect;
+mod intake;
 mod ledger;
 mod lock;
+mod loss;
+mod outward;
 mod position;
 mod reader;
 mod receipt;
@@ -28,6 +32,7 @@ mod recent;
 mod record;
 mod recover;
 mod segment;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -35,10 +40,12 @@ mod writer;
 pub use inspect::{
     Balance, Exported, Finding, Flaw, Inspection, Repaired, Report, ToolError, Wanted, export, repair, verify,
 };
+pub use intake::{Closed, Intake, Refused, Ticket};
 pub use ledger::Totals;
 pub use reader::{Delivery, Reader};
 pub use recent::Recent;
 pub use recover::QueueError;
+pub use settings::{Config, Drain, OutputRule, Settle, WhenFull};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,14 +53,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::clock::{self, Timestamp};
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId, SourceId};
-use crate::quantity::{Size, Span};
-use crate::status::{DropReason, Handle};
+use crate::status::Handle;
 use core::Core;
 use disk::{Disk, Folder};
 use index::{Index, Memory, Sled};
@@ -61,154 +65,6 @@ use lock::Lock;
 use receipt::Clerk;
 use segment::Shelf;
 use writer::Writer;
-
-/// The `[queue]` table of the settings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Bytes the queue may occupy on the disk. When they are used up, senders are held back.
-    pub max_size: Size,
-    /// The part of `max_size` that is kept for senders that cannot be held back (UDP); a sixteenth if nothing is set.
-    pub reserve: Option<Size>,
-    /// Event bytes held in memory while they wait to be written or delivered.
-    pub memory: Size,
-    /// A group of batches is made durable when it holds this many event bytes...
-    pub flush_bytes: Size,
-    /// ...or when its first batch is this old. This is the most that a power cut can take of events that nobody was
-    /// promised (UDP and plain TCP).
-    pub flush_after: Span,
-    /// Size at which a segment file is closed and the next one begun.
-    pub segment_size: Size,
-    /// What happens when `max_size` is used up.
-    pub when_full: WhenFull,
-    /// When a sender is answered.
-    pub settle: Settle,
-    /// What goes out first when a backlog waits.
-    pub drain: Drain,
-    /// Per cent of the bytes that the backlog gets at least while new events go out first; 1 to 99.
-    pub backlog_share: u8,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            // Some two days of 1,000 events a second at a ratio of 6.
-            max_size: Size::gib(8),
-            reserve: None,
-            // 32 batches of the usual size: enough to keep the writer and two outputs busy, a sixth of the memory bound.
-            memory: Size::mib(16),
-            // A sync costs 0.35 ms on an idle disk and 6 to 9 ms on a busy one; 4 MiB of events compress to under 1 MiB.
-            flush_bytes: Size::mib(4),
-            // Long enough for a gateway 150 ms away to acknowledge first and spare the write.
-            flush_after: Span::millis(250),
-            segment_size: Size::mib(32),
-            when_full: WhenFull::HoldBack,
-            settle: Settle::DurableOrDelivered,
-            drain: Drain::LiveFirst,
-            backlog_share: 25,
-        }
-    }
-}
-
-impl Config {
-    /// The part of `max_size` that is kept for senders that cannot be held back.
-    #[must_use]
-    pub fn reserve(&self) -> Size {
-        self.reserve.unwrap_or(Size(self.max_size.bytes() / 16))
-    }
-
-    /// What is wrong with the values, by key.
-    #[must_use]
-    pub fn validate(&self) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
-        let mut check = |fine: bool, key: &str, text: String| {
-            if !fine {
-                problems.push((key.to_owned(), text));
-            }
-        };
-        let four_segments = Size(self.segment_size.bytes().saturating_mul(4));
-        check(self.segment_size >= Size::mib(1), "segment_size", "is too small; write at least \"1MiB\"".into());
-        check(
-            self.max_size >= four_segments,
-            "max_size",
-            format!("must hold at least four segments; write at least \"{four_segments}\""),
-        );
-        check(
-            self.reserve().bytes() <= self.max_size.bytes() / 2,
-            "reserve",
-            format!("leaves too little for the other senders; write at most \"{}\"", Size(self.max_size.bytes() / 2)),
-        );
-        check(self.memory >= Size::mib(2), "memory", "is too small for a few batches; write at least \"2MiB\"".into());
-        check(
-            self.flush_bytes <= self.memory && !self.flush_bytes.is_empty(),
-            "flush_bytes",
-            format!("must be more than nothing and fit into memory; write at most \"{}\"", self.memory),
-        );
-        let span = Duration::from_millis(1)..=Duration::from_secs(60);
-        check(span.contains(&self.flush_after.0), "flush_after", "must be between \"1ms\" and \"1m\"".into());
-        check((1..=99).contains(&self.backlog_share), "backlog_share", "is a percentage; write 1 to 99".into());
-        problems
-    }
-}
-
-/// What happens when the queue may not grow any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum WhenFull {
-    /// Senders wait; only what cannot wait (UDP) is dropped, once the reserve is used up too.
-    HoldBack,
-    /// The oldest events make room, a segment at a time.
-    DropOldest,
-    /// New events are dropped; their senders are answered as if they were stored.
-    DropNewest,
-}
-
-/// When a batch counts as settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Settle {
-    /// Durable on our disk, or acknowledged by every output, whichever comes first; the latter spares the write.
-    DurableOrDelivered,
-    /// Durable on our disk, always.
-    Durable,
-}
-
-/// What goes out first when a backlog waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Drain {
-    /// New events at once, the backlog in the rest of the bandwidth.
-    LiveFirst,
-    /// Everything in the order it came.
-    InOrder,
-}
-
-/// What the queue has to know of an output.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutputRule {
-    /// Its id.
-    pub id: OutputId,
-    /// Whether the queue may let go of events that it has not had.
-    pub may_skip: bool,
-    /// Whether its far end acknowledges; only then may a delivery spare a write.
-    pub acknowledges: bool,
-}
-
-/// The queue was closed; there is no use in trying again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the queue is closed")]
-pub struct Closed;
-
-/// Why a batch was not taken at once. The batch comes back inside.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// No room; the sender should be held back, or the events counted as dropped.
-    #[error("the queue is full")]
-    Full(Batch),
-    /// The queue was closed.
-    #[error("the queue is closed")]
-    Closed(Batch),
-}
 
 /// The open queue.
 #[derive(Debug)]
@@ -313,7 +169,7 @@ impl Queue {
     /// The end where batches go in.
     #[must_use]
     pub fn intake(&self) -> Intake {
-        Intake { core: Arc::clone(&self.core), shelf: Arc::clone(&self.shelf) }
+        Intake::new(Arc::clone(&self.core), Arc::clone(&self.shelf))
     }
 
     /// The end where batches come out, for one output. Clones of a reader share its position.
@@ -394,99 +250,5 @@ impl Pulse {
     fn beat(&self) -> bool {
         self.beat.store(self.now(), Ordering::Relaxed);
         !self.give_up.load(Ordering::Relaxed)
-    }
-}
-
-/// Takes batches in. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Intake {
-    core: Arc<Core>,
-    shelf: Arc<Shelf>,
-}
-
-impl Intake {
-    /// Hands a batch over; waits for room.
-    ///
-    /// # Errors
-    /// When the queue is closed.
-    ///
-    /// # Cancel safety
-    /// If dropped before it returns, the batch was not taken.
-    pub async fn submit(&self, batch: Batch) -> Result<Ticket, Closed> {
-        let mut batch = batch;
-        loop {
-            let room = self.core.room();
-            match self.core.take(batch, true) {
-                Ok(ticket) => return Ok(ticket),
-                Err(Refused::Closed(_)) => return Err(Closed),
-                Err(Refused::Full(back)) => batch = back,
-            }
-            room.await;
-        }
-    }
-
-    /// Hands a batch over if there is room: for senders that cannot wait (datagrams). Does not block.
-    ///
-    /// # Errors
-    /// When there is no room, or the queue is closed.
-    pub fn try_submit(&self, batch: Batch) -> Result<Ticket, Refused> {
-        self.core.take(batch, false)
-    }
-
-    /// Bytes of `max_size` that are free for senders that can be held back; what a source keeps beside the queue, in files
-    /// that were promised and not yet read, must fit there.
-    #[must_use]
-    pub fn room_bytes(&self) -> u64 {
-        self.core.room_bytes()
-    }
-
-    /// Counts events that a source had to give up before they became a batch: the ledger knows of every hole.
-    pub fn drop_events(&self, source: &SourceId, reason: DropReason, events: u64) {
-        self.core.drop_events(source, reason, events);
-    }
-
-    /// What each source's events came to.
-    #[must_use]
-    pub fn ledger(&self) -> BTreeMap<SourceId, Totals> {
-        self.core.lock().ledger.0.clone()
-    }
-
-    /// The newest durable checkpoint of a feed: its keys and values. Blocks on the disk, briefly.
-    ///
-    /// # Errors
-    /// When the index cannot be read; trying again may help.
-    pub fn checkpoint(&self, source: &SourceId, feed: &str) -> std::io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-        let prefix = index::checkpoint_key(source.as_str(), feed, b"");
-        let found = self.shelf.ask(&self.core.status, |index| index.checkpoints(&prefix))?;
-        Ok(found
-            .into_iter()
-            .map(|(key, value)| (key.get(prefix.len()..).unwrap_or_default().to_vec(), value))
-            .collect())
-    }
-}
-
-/// Tells when a batch is settled. May be dropped by a source that owes nobody an answer.
-#[derive(Debug)]
-pub struct Ticket {
-    settled: tokio::sync::oneshot::Receiver<()>,
-    number: BatchNumber,
-}
-
-impl Ticket {
-    /// The number the batch was given.
-    #[must_use]
-    pub fn number(&self) -> BatchNumber {
-        self.number
-    }
-
-    /// Waits until the batch is settled. Only then may its sender be answered.
-    ///
-    /// # Errors
-    /// When the queue closed before that: the sender must not be answered, it will send again.
-    ///
-    /// # Cancel safety
-    /// Safe: dropping it forgets the answer, not the batch.
-    pub async fn settled(self) -> Result<(), Closed> {
-        self.settled.await.map_err(|_| Closed)
     }
 }

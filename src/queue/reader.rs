@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Closed;
-use super::core::{Core, Next};
+use super::core::Core;
+use super::outward::Next;
 use super::segment::{Looked, Shelf};
 use crate::clock::Timestamp;
 use crate::event::{ApplianceId, Batch, BatchNumber, OutputId};

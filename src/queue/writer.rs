@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::WhenFull;
-use super::core::{Core, Spared};
+use super::core::Core;
 use super::disk;
 use super::group::Group;
 use super::index::{Change, Entries, Mark, Place, checkpoint_key};
+use super::inner::Spared;
 use super::ledger::State;
 use super::record::{self, Encoder, Type};
 use super::recover::{self, Kept};

@@ -15,9 +15,10 @@ use crate::event::{
     ApplianceId, Batch, BatchBuilder, BatchLimits, Checkpoint, Kind, Origin, OutputId, Record, Transport,
 };
 use crate::quantity::Size;
-use crate::queue::core::{Core, Next};
+use crate::queue::core::Core;
 use crate::queue::disk::Disk;
 use crate::queue::index::{self, Change, Index, IndexError, Mark, Memory, Place, Sled, checkpoint_key};
+use crate::queue::outward::Next;
 use crate::queue::record::{HEADER, Type};
 use crate::queue::segment::{FILE_HEADER, Found, Looked, Scan, Shelf};
 use crate::queue::writer::Writer;

@@ -10,6 +10,7 @@
 //!  6  app/                           composition and supervision; the only room that sees all
 //!  5  config/                        the settings file; gathers every room's own Config
 //!  4  web/ console/                  the local HTTP listener and the page; the screen on the HDMI port
+//!     fleet/                         the channel to whoever runs thousands of boxes
 //!  3  source/ output/                the two doors: data in, data out
 //!     host/ hw/ update/              the machine below, its lights, its firmware
 //!     support/                       what somebody needs who helps from afar
@@ -29,6 +30,7 @@ pub mod control;
 pub mod demo;
 pub mod durable;
 pub mod event;
+pub mod fleet;
 pub mod form;
 pub mod host;
 pub mod hw;

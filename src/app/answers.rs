@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::hearth::{Tap, Window};
 use super::power::{NOT_ALLOWED, Power};
-use super::{changes, face};
+use super::{again, changes, face};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::control::{self, Answer, Handler};
@@ -39,6 +39,7 @@ pub(super) struct Answers {
     pub(super) look: Arc<OnceLock<Look>>,
     pub(super) updates: update::Door,
     pub(super) settings: changes::Door,
+    pub(super) sources: again::Door,
     pub(super) log: Ring,
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) power: Power,
@@ -95,6 +96,10 @@ impl Handler for Answers {
     async fn power(&self, wish: control::Power) -> Answer {
         let config = Arc::clone(&self.config.borrow());
         self.power.ask(wish, config).await.map_or_else(Answer::Refused, |()| Answer::Done)
+    }
+
+    async fn restart_source(&self, source: String, by: String) -> Answer {
+        self.sources.ask(source, by).await.map_or_else(Answer::Refused, |()| Answer::Done)
     }
 
     async fn update(&self, wish: control::Update, to: mpsc::Sender<Answer>) {

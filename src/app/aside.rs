@@ -1,5 +1,5 @@
-//! A thread and a small runtime for what must answer when the data path does not: the page, the control socket,
-//! the watchdog.
+//! A thread and a small runtime for what must answer when the data path does not: the page, the control socket, the channel to
+//! the fleet, the watchdog.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,21 +13,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answers, Look};
-use super::changes;
+use super::fleet::Neighbourhood;
 use super::parts;
 use super::power::Power;
 use super::supervise::{Factory, Key, Supervisor};
 use super::systemd::{self, Age, Pulse};
+use super::{again, changes};
 use crate::clock::Clock;
 use crate::config::{Config, samples};
 use crate::control::Server;
 use crate::event::Teller;
+use crate::fleet;
 use crate::status::{Board, Component, Health};
 use crate::support::Ring;
 use crate::update;
 use crate::web;
 
-/// Time for the page's and the socket's last answers.
+/// Time for the page's and the socket's last answers, and for a goodbye to the fleet.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// The thread.
@@ -51,6 +53,7 @@ pub(super) struct Orders {
 struct Wanted {
     web: Option<web::Config>,
     page: Option<Page>,
+    fleet: Option<Fleet>,
     /// The control socket's path.
     control: PathBuf,
 }
@@ -58,6 +61,12 @@ struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Page {
     config: web::page::Config,
+    state_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fleet {
+    config: fleet::Config,
     state_dir: PathBuf,
 }
 
@@ -79,6 +88,7 @@ struct Known {
 pub(super) struct Doors {
     pub(super) updates: update::Door,
     pub(super) settings: changes::Door,
+    pub(super) sources: again::Door,
     pub(super) teller: Teller,
     pub(super) power: Power,
     pub(super) log: Ring,
@@ -87,8 +97,9 @@ pub(super) struct Doors {
 impl Wanted {
     fn of(config: &Config) -> Self {
         let state_dir = config.state_dir.clone();
-        let page = config.page.clone().map(|config| Page { config, state_dir });
-        Self { web: config.web.clone(), page, control: config.control_socket() }
+        let page = config.page.clone().map(|config| Page { config, state_dir: state_dir.clone() });
+        let fleet = config.fleet.clone().map(|config| Fleet { config, state_dir });
+        Self { web: config.web.clone(), page, fleet, control: config.control_socket() }
     }
 }
 
@@ -185,6 +196,15 @@ async fn run(mut wanted: watch::Receiver<Wanted>, board: &Board, known: &Known, 
                 None => board.remove(Component::Box, "page"),
             }
         }
+        if running.as_ref().and_then(|old| old.fleet.as_ref()) != new.fleet.as_ref() {
+            components.stop(|key| *key == key_of("fleet"), deadline).await;
+            match &new.fleet {
+                Some(wanted) => {
+                    start(components, board, "fleet", channel(board.clone(), wanted.clone(), known.clone()))
+                }
+                None => board.remove(Component::Box, "fleet"),
+            }
+        }
         running = Some(new);
         if wanted.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -229,6 +249,27 @@ fn page(board: Board, wanted: Page, known: Known) -> Factory {
     })
 }
 
+fn channel(board: Board, wanted: Fleet, known: Known) -> Factory {
+    // What is told between two runs is told by the next.
+    let heard = fleet::heard(&known.doors.teller);
+    Box::new(move |stop| {
+        let context = fleet::Context {
+            state_dir: wanted.state_dir.clone(),
+            neighbours: Arc::new(Neighbourhood {
+                answers: answers(&board, &known),
+                file: known.file.clone(),
+                state_dir: wanted.state_dir.clone(),
+            }),
+            status: board.handle(Component::Box, "fleet"),
+            clock: Clock::System,
+            teller: known.doors.teller.clone(),
+            heard: heard.clone(),
+            stop,
+        };
+        Box::pin(fleet::run(wanted.config.clone(), context))
+    })
+}
+
 /// The types of all sources and outputs, by their ids.
 fn kinds(config: &Config) -> web::page::Kinds {
     // Each table's type is the word that the settings file has for it.
@@ -248,6 +289,7 @@ fn answers(board: &Board, known: &Known) -> Answers {
         look: Arc::clone(&known.look),
         updates: known.doors.updates.clone(),
         settings: known.doors.settings.clone(),
+        sources: known.doors.sources.clone(),
         log: known.doors.log.clone(),
         config: known.config.clone(),
         power: known.doors.power.clone(),

@@ -123,6 +123,11 @@ impl Window {
         self.0.upgrade().map(|queue| queue.recent(since, source, most_events))
     }
 
+    /// The box's name in its events' ids; nothing once the queue is closed.
+    pub(super) fn appliance(&self) -> Option<ApplianceId> {
+        self.0.upgrade().map(|queue| queue.appliance())
+    }
+
     /// Batches from now on, and the box's name in their events' ids; nothing once the queue is closed.
     pub(super) fn tap(&self) -> Option<(Tap, ApplianceId)> {
         self.0.upgrade().map(|queue| (queue.tap(), queue.appliance()))

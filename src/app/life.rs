@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::again::Agains;
 use super::aside::Orders;
 use super::changes::Changes;
 use super::hearth::Hearth;
@@ -31,6 +32,7 @@ pub(super) struct Life {
     pub(super) host: Host,
     pub(super) orders: Orders,
     pub(super) changes: Changes,
+    agains: Agains,
     pub(super) pulse: Pulse,
     pub(super) supervisor: Supervisor,
     /// Sources were started and have not yet all said whether they are bound.
@@ -45,7 +47,7 @@ impl Life {
         parts: Parts,
         hearth: Hearth,
         host: Host,
-        (orders, changes): (Orders, Changes),
+        (orders, changes, agains): (Orders, Changes, Agains),
         pulse: Pulse,
     ) -> Self {
         let name = parts::box_name(&config);
@@ -58,6 +60,7 @@ impl Life {
             host,
             orders,
             changes,
+            agains,
             pulse,
             supervisor,
             settling: true,
@@ -79,6 +82,7 @@ impl Life {
                 () = stop.cancelled() => break None,
                 reason = self.hearth.lost() => break Some(reason),
                 ask = self.changes.next() => self.change(ask).await,
+                ask = self.agains.next() => self.restart_source(ask).await,
                 () = sleep(tick) => {}
             }
             let came_up = self.look_around();

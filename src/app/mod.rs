@@ -7,11 +7,13 @@
 //! Invariants: a component is told to stop before anything it uses goes away; a bad settings file changes nothing; whatever
 //! cannot be done is on the status board, in words.
 
+mod again;
 mod answers;
 mod aside;
 mod changes;
 mod code;
 mod face;
+mod fleet;
 mod hearth;
 mod life;
 mod parts;
@@ -229,13 +231,14 @@ impl App {
             teller.tell(changes::undone_notice(by));
         }
         let (settings, changes) = changes::door();
+        let (sources, agains) = again::door();
         let (log, file) = match &host {
             Host::Process { log, settings, .. } => (log.clone(), Some(settings.clone())),
             Host::Embedded => (Ring::default(), None),
         };
         let power = Power::new(teller.clone(), file.is_some().then(|| stop.clone()));
         mark_of_reset(&config, &board);
-        let doors = Doors { updates: door, settings, teller: teller.clone(), power, log };
+        let doors = Doors { updates: door, settings, sources, teller: teller.clone(), power, log };
         let aside = Aside::start(&config, board.clone(), pulse.clone(), doors, file);
         let (aside, orders) = aside.map_err(AppError::Threads)?;
         let ended = runtime.block_on(async {
@@ -245,7 +248,7 @@ impl App {
             };
             let parts = Parts::new(board, sockets, desk, config.state_dir.clone(), (teller, told));
             orders.look_at(parts.look(&hearth));
-            Life::new(config, parts, hearth, host, (orders, changes), pulse).run(stop, signals).await
+            Life::new(config, parts, hearth, host, (orders, changes, agains), pulse).run(stop, signals).await
         });
         runtime.shutdown_timeout(LAST_CALLS);
         aside.stop();

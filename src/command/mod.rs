@@ -8,6 +8,7 @@ mod check;
 mod claim;
 mod console;
 mod demo;
+mod fleet;
 mod import;
 mod ledger;
 mod lights;
@@ -131,7 +132,7 @@ enum Command {
     ///
     /// Reads the state folder: works while the appliance runs and when it does not.
     Ssh(Settings),
-    /// Ask the vendor of a source, with the settings as they are.
+    /// Ask the vendor of a source, with the settings as they are; or restart a source.
     #[command(subcommand)]
     Source(source::Command),
 
@@ -148,6 +149,10 @@ enum Command {
     /// Status, ledger, settings, versions, the last lines of the log, the audit log, disk and network; also when the appliance
     /// does not run. To be run as root or as the program's user: what is secret has to be known to be kept out.
     Support(support::Options),
+
+    /// Show how the channel to the fleet's operator is, and what is said on it.
+    #[command(subcommand)]
+    Fleet(fleet::Command),
 
     /// Look into the queue's files, check them, take events out, mend them.
     #[command(subcommand)]
@@ -217,6 +222,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => import::import(&command),
         Command::Update(command) => update::update(command),
         Command::Support(options) => support::support(&options),
+        Command::Fleet(command) => fleet::fleet(&command),
         Command::Queue(command) => queue::queue(&command),
         Command::Demo(options) => demo::demo(options),
     };

@@ -1,4 +1,4 @@
-//! `source`: asks a vendor with the settings as they are.
+//! `source`: asks a vendor with the settings as they are, or has a source restarted.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 
-use super::{SETTINGS, small_runtime};
+use super::{BY, SETTINGS, Where, small_runtime};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::control::{Answer, Client, Request};
 use crate::source;
 
 #[derive(Debug, Subcommand)]
@@ -25,6 +26,19 @@ pub(super) enum Command {
     /// Without --answer it prints the link for the administrator. Whoever follows it is sent on to the redirect address: give
     /// that whole address line with --answer, and the state that was printed with --state; it prints the tenant's id.
     Consent(Consent),
+
+    /// Stop a source of the running appliance and start it again.
+    ///
+    /// Nothing is lost: its listeners stay open meanwhile, and what it pulls goes on where it was.
+    Restart(Restart),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Restart {
+    /// The source's id in the settings.
+    id: String,
+    #[command(flatten)]
+    at: Where,
 }
 
 #[derive(Args, Debug)]
@@ -58,6 +72,17 @@ pub(super) fn source(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Test(options) => test(options),
         Command::Consent(options) => consent(options),
+        Command::Restart(options) => small_runtime()?.block_on(restart(options)),
+    }
+}
+
+async fn restart(options: &Restart) -> anyhow::Result<ExitCode> {
+    let request = Request::RestartSource { source: options.id.clone(), by: BY.to_owned() };
+    match Client::ask(&options.at.socket(), &request).await?.next().await? {
+        Some(Answer::Done) => Ok(ExitCode::SUCCESS),
+        Some(Answer::Refused(why)) => anyhow::bail!(why),
+        Some(other) => anyhow::bail!("the running program answered something else: {other:?}"),
+        None => anyhow::bail!("the running program closed the connection without an answer; is it stopping?"),
     }
 }
 

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::console;
 use crate::control;
+use crate::fleet;
 use crate::host;
 use crate::hw;
 use crate::output;
@@ -83,6 +84,8 @@ pub struct Config {
     pub time: host::Time,
     /// Updates of the firmware.
     pub update: update::Config,
+    /// The channel to the fleet's operator; no table, no channel.
+    pub fleet: Option<fleet::Config>,
     /// Where data enters.
     pub source: Vec<source::Config>,
     /// Where data leaves.
@@ -108,6 +111,7 @@ impl Default for Config {
             network: host::Network::default(),
             time: host::Time::default(),
             update: update::Config::default(),
+            fleet: None,
             source: Vec::new(),
             output: Vec::new(),
         }

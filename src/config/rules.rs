@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Config;
 use super::kind::{Complaints, Item, Part};
 use super::table::{Finding, Step, Table, tree};
+use crate::fleet;
 use crate::hw;
 use crate::net::Listen;
 use crate::output;
@@ -43,6 +44,7 @@ pub(super) fn own(config: &Config) -> Complaints {
         ("update", config.update.validate()),
         ("page", config.page.as_ref().map(page::Config::validate).unwrap_or_default()),
         ("hw", config.hw.as_ref().map(hw::Config::validate).unwrap_or_default()),
+        ("fleet", config.fleet.as_ref().map(fleet::Config::validate).unwrap_or_default()),
     ] {
         complaints.extend(problems.into_iter().map(|(key, text)| (format!("{table}.{key}"), text)));
     }
@@ -58,7 +60,8 @@ pub(super) fn own(config: &Config) -> Complaints {
 /// Opens the files that the tables of the top name.
 pub(super) fn own_files(config: &Config) -> Complaints {
     let page = config.page.as_ref().map(page::Config::open_files).unwrap_or_default();
-    let tables = [("update", config.update.open_files()), ("page", page)];
+    let fleet = config.fleet.as_ref().map(fleet::Config::open_files).unwrap_or_default();
+    let tables = [("update", config.update.open_files()), ("page", page), ("fleet", fleet)];
     let complaints = tables
         .into_iter()
         .flat_map(|(table, problems)| problems.into_iter().map(move |(key, text)| (format!("{table}.{key}"), text)));

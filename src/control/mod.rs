@@ -65,6 +65,13 @@ pub enum Request {
     Face,
     /// Restart something, or make the box as new: answered once, with [`Answer::Done`] when it is under way.
     Power(Power),
+    /// Stop a source and start it again: answered once, with [`Answer::Done`] when it was started.
+    RestartSource {
+        /// Its id.
+        source: String,
+        /// Who, for the log and the far ends.
+        by: String,
+    },
 }
 
 /// What can be asked about updates.
@@ -86,6 +93,11 @@ pub enum Update {
     },
     /// Restart the box into what is installed.
     Restart,
+    /// Take this signed manifest for the newest word of what there is, in place of the one at the settings' address.
+    Offer {
+        /// Its text; nothing: what was offered so is withdrawn.
+        manifest: Option<String>,
+    },
     /// Go back to the version before: give up the one on trial, do not start the one that is installed, or restart into the
     /// slot that the box ran from before.
     RollBack {

@@ -61,6 +61,9 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Has something restarted, or the box made as new, and answers with [`Answer::Done`] or [`Answer::Refused`].
     fn power(&self, wish: Power) -> impl Future<Output = Answer> + Send;
+
+    /// Stops a source and starts it again, and answers with [`Answer::Done`] or [`Answer::Refused`].
+    fn restart_source(&self, source: String, by: String) -> impl Future<Output = Answer> + Send;
 }
 
 /// The listening socket.
@@ -137,6 +140,7 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
         Ok(Request::Settings(wish)) => handler.settings(wish).await,
         Ok(Request::Face) => handler.face().await,
         Ok(Request::Power(wish)) => handler.power(wish).await,
+        Ok(Request::RestartSource { source, by }) => handler.restart_source(source, by).await,
         Ok(Request::Update(wish)) => return conversation(read, write, |to| handler.update(wish, to)).await,
     };
     in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await

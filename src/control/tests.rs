@@ -53,6 +53,10 @@ impl Handler for Counting {
         Answer::Done
     }
 
+    async fn restart_source(&self, source: String, by: String) -> Answer {
+        Answer::Refused(format!("{by} wants {source}"))
+    }
+
     async fn update(&self, wish: Update, to: mpsc::Sender<Answer>) {
         assert_eq!(wish, Update::Check);
         later(to);

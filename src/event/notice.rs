@@ -1,5 +1,6 @@
 //! What the box says about itself, on its way to becoming an event like any other.
 
+use tokio::sync::broadcast;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Notices that may wait for the queue: they come one by one, when a person or an update does something.
@@ -29,14 +30,24 @@ impl Notice {
 
 /// Where a room tells what happened.
 #[derive(Clone, Debug)]
-pub struct Teller(Sender<Notice>);
+pub struct Teller {
+    to: Sender<Notice>,
+    copies: broadcast::Sender<Notice>,
+}
 
 impl Teller {
     /// A teller, and the end that makes events of what it tells.
     #[must_use]
     pub fn new() -> (Self, Receiver<Notice>) {
-        let (sender, receiver) = channel(WAITING);
-        (Self(sender), receiver)
+        let (to, receiver) = channel(WAITING);
+        let (copies, _) = broadcast::channel(WAITING);
+        (Self { to, copies }, receiver)
+    }
+
+    /// Hears from now on what is told. Who is too slow misses the oldest.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Notice> {
+        self.copies.subscribe()
     }
 
     /// Tells it, here in the log and to the far ends as an event.
@@ -46,7 +57,9 @@ impl Teller {
         } else {
             tracing::warn!(action = notice.action, "{}", notice.message);
         }
-        if let Err(error) = self.0.try_send(notice) {
+        // Mostly nobody listens besides.
+        let _ = self.copies.send(notice.clone());
+        if let Err(error) = self.to.try_send(notice) {
             tracing::warn!(%error, "what was said in the line before could not be made an event");
         }
     }

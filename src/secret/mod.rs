@@ -1,11 +1,13 @@
-//! A value that must not be seen; and what is made of passwords and passphrases.
+//! A value that must not be seen; what is made of passwords and passphrases; and who has signed something.
 //!
 //! Floor 0. Debug shows stars, there is no Display, and the memory is wiped on drop.
 
 mod seal;
+mod sign;
 mod stretch;
 
 pub use seal::{SealError, open, seal};
+pub use sign::{KeysError, PublicKeys};
 pub use stretch::{hash, is_hash, verify};
 
 use std::fmt;

@@ -55,6 +55,7 @@ names! {
         DamagedRecords = "damaged_records", "Stored records that failed their checks and were set aside.";
         DiskErrors = "disk_errors", "Disk operations that failed.";
         Requests = "requests", "Requests to a vendor that were answered.";
+        DroppedMessages = "dropped_messages", "Messages to the fleet that found no room while its broker was away.";
         LateObjects = "late_objects", "Objects that only the daily full list found, because look_back is too short for them.";
     }
 }
@@ -90,6 +91,7 @@ names! {
         Devices = "devices", "Devices that sent something since the program started, and were not forgotten.";
         SilentDevices = "silent_devices", "Those of them that have sent nothing for silent_after.";
         LagSeconds = "lag_seconds", "How far the feed that is furthest behind is from the present.";
+        KeptMessages = "kept_messages", "Messages to the fleet that wait for its broker.";
         Unclaimed = "unclaimed", "1 while nobody has claimed the box on its page.";
         Installing = "installing", "1 while an update is being installed: the power must stay on.";
     }

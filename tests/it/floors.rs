@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room and floor, as the crate documentation draws them.
-const FLOORS: [(&str, u8); 25] = [
+const FLOORS: [(&str, u8); 26] = [
     ("main", 9),
     ("command", 8),
     ("demo", 7),
@@ -12,6 +12,7 @@ const FLOORS: [(&str, u8); 25] = [
     ("config", 5),
     ("web", 4),
     ("console", 4),
+    ("fleet", 4),
     ("source", 3),
     ("output", 3),
     ("host", 3),

@@ -37,6 +37,8 @@ mod event_hubs;
 mod falcon_replicator;
 /// The file output.
 mod file_output;
+/// The channel to the fleet's operator.
+mod fleet;
 /// The import rule of the house.
 mod floors;
 /// From a sender to the gateway's hands, through real programs.

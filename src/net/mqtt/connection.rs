@@ -1,4 +1,4 @@
-//! One connection to a broker: messages out, acknowledgements in.
+//! One connection to a broker: messages out, acknowledgements in, and what was subscribed to.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::v5 as wire;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::packet::{self, Incoming};
+use super::packet::{self, Arrived, Incoming};
 use super::{Broker, MAX_INCOMING, MqttError, Reason};
 use crate::net::Stream;
 
@@ -37,13 +37,19 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
     /// The media type of the payload.
     pub content_type: &'a str,
+    /// Whether the broker keeps it for those who come later, in place of the one before.
+    pub retain: bool,
 }
 
 /// What a broker said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// What became of the oldest message that was not spoken of yet. Messages come in the order they were published.
     Acknowledged(Reason),
+    /// What became of a subscription, filter by filter.
+    Subscribed(Vec<Reason>),
+    /// A message came; [`Connection::taken`] tells the broker that it need not come again.
+    Message(Arrived),
 }
 
 /// What the broker allows us.
@@ -69,6 +75,10 @@ pub struct Connection {
     is_flushed: bool,
     /// Messages that were published and not reported, oldest first.
     out: VecDeque<Published>,
+    /// The subscription whose answer is awaited.
+    subscribing: Option<u16>,
+    /// Messages may come: an earlier connection has subscribed, or this one.
+    is_listening: bool,
     last_id: u16,
     sent: u64,
     /// When a byte last came, and when one last left.
@@ -100,6 +110,7 @@ impl Connection {
         let (read, write) = tokio::io::split(stream);
         let now = Instant::now();
         let granted = Granted { in_flight: 1, packet: usize::MAX, keep_alive: None };
+        let is_listening = broker.session.is_some();
         Self {
             broker,
             granted,
@@ -110,6 +121,8 @@ impl Connection {
             outbox: hello,
             is_flushed: true,
             out: VecDeque::new(),
+            subscribing: None,
+            is_listening,
             last_id: 0,
             sent: 0,
             heard: now,
@@ -160,6 +173,7 @@ impl Connection {
     pub fn publish(&mut self, message: &Message<'_>) -> Result<(), usize> {
         let mut publish = wire::Publish {
             qos: QoS::AtLeastOnce,
+            retain: message.retain,
             topic: Bytes::copy_from_slice(message.topic.as_bytes()),
             payload: Bytes::copy_from_slice(message.payload),
             properties: Some(wire::PublishProperties {
@@ -168,8 +182,7 @@ impl Connection {
             }),
             ..wire::Publish::default()
         };
-        // Never zero (section 2.2.1). Far fewer are in flight than there are numbers, so none is taken twice.
-        publish.pkid = self.last_id.checked_add(1).unwrap_or(1);
+        publish.pkid = self.next_id();
         let (size, start) = (publish.size(), self.outbox.len());
         if size > self.granted.packet {
             return Err(size);
@@ -181,6 +194,33 @@ impl Connection {
         self.last_id = publish.pkid;
         self.out.push_back(Published { id: publish.pkid, reason: None });
         Ok(())
+    }
+
+    /// Subscribes to these filters at QoS 1; one subscription at a time.
+    pub fn subscribe(&mut self, filters: &[&str]) {
+        let filters = filters.iter().map(|filter| wire::Filter::new(*filter, QoS::AtLeastOnce));
+        let mut subscribe = wire::Subscribe::new_many(filters, None);
+        subscribe.pkid = self.next_id();
+        let start = self.outbox.len();
+        // It fails only where it is longer than any packet can be.
+        if subscribe.write(&mut self.outbox).is_err() {
+            self.outbox.truncate(start);
+        }
+        (self.last_id, self.subscribing, self.is_listening) = (subscribe.pkid, Some(subscribe.pkid), true);
+    }
+
+    /// Tells the broker that a message was taken (section 4.3.2).
+    pub fn taken(&mut self, arrived: &Arrived) {
+        let Some(id) = arrived.id else { return };
+        let start = self.outbox.len();
+        if wire::PubAck::new(id, None).write(&mut self.outbox).is_err() {
+            self.outbox.truncate(start);
+        }
+    }
+
+    /// Never zero (section 2.2.1). Far fewer are in flight than there are numbers, so none is taken twice.
+    fn next_id(&self) -> u16 {
+        self.last_id.checked_add(1).unwrap_or(1)
     }
 
     /// Writes what was published and waits until the broker says something.
@@ -199,6 +239,15 @@ impl Connection {
             }
             match self.incoming().await? {
                 Incoming::PubAck { id, reason } => self.acknowledged(id, reason)?,
+                Incoming::Publish(arrived) if self.is_listening => return Ok(Event::Message(arrived)),
+                Incoming::Publish(_) => return Err(self.misunderstood("it sent a message that nobody asked for")),
+                Incoming::SubAck { id, reasons } if self.subscribing == Some(id) => {
+                    self.subscribing = None;
+                    return Ok(Event::Subscribed(reasons));
+                }
+                Incoming::SubAck { .. } => {
+                    return Err(self.misunderstood("it answered a subscription that nobody wanted"));
+                }
                 Incoming::PingResp => {}
                 Incoming::Disconnect { reason } => {
                     return Err(MqttError::Left { broker: Box::new(self.broker.clone()), reason });

@@ -1,8 +1,9 @@
 //! MQTT 5, the door to rumqttc: a connection to a broker, what is published on it, and what the broker says of it.
 //!
-//! In: a [`Dialer`] (TLS, proxy), who we are, and messages at QoS 1. Out: for each message, in their order, whether the broker
-//! took it or why not ([`Event`]), and why there is no connection, in words ([`MqttError`]). Bounded: messages in flight
-//! (ours and the broker's receive maximum), the size of packets in both directions, the time for every answer.
+//! In: a [`Dialer`] (TLS, proxy), who we are, messages at QoS 1, filters and a last will. Out: for each message, in their order,
+//! whether the broker took it or why not; what others published ([`Event`]); and why there is no connection, in words
+//! ([`MqttError`]). Bounded: messages in flight in both directions (what either side allows), the size of packets, the time for
+//! every answer.
 //!
 //! rumqttc 0.25 gives the packets and nothing else. Its event loop, which would have to be led to our TLS and our proxy over
 //! a Unix socket, is not used. As its source stands, it may lose a request when a poll is cancelled, waits for more behind a
@@ -14,7 +15,8 @@
 //! Facts: MQTT Version 5.0, OASIS Standard, 7 March 2019; sections are named where they are used.
 //!
 //! Not supported: QoS 2 (an event id tells repeats apart without it); sessions that outlive a connection for what we send
-//! (what was not acknowledged is kept by the queue, not by the client); topic aliases; MQTT 3.1.1, which cannot refuse a
+//! (what was not acknowledged is kept by whoever sends, and goes again under another packet identifier; at QoS 1 a receiver keeps
+//! nothing that this could disturb, section 4.3.2); topic aliases; MQTT 3.1.1, which cannot refuse a
 //! message.
 
 mod connection;
@@ -26,12 +28,14 @@ mod tests;
 
 pub use connection::{Connection, Event, Message};
 pub use error::MqttError;
+pub use packet::Arrived;
 pub use reason::Reason;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5 as wire;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize as _;
@@ -40,8 +44,12 @@ use self::connection::Granted;
 use self::packet::Incoming;
 use super::{Dialer, proxy};
 
-/// Largest packet that a broker may send us: acknowledgements with a word or two about them (section 3.1.2.11.4).
-const MAX_INCOMING: u32 = 64 << 10;
+/// Largest packet that a broker may send us: acknowledgements with a word or two about them (section 3.1.2.11.4), and where
+/// something is subscribed to, a message of a few pages.
+pub const MAX_INCOMING: u32 = 64 << 10;
+/// Messages that a broker may send us before the first is acknowledged (section 3.1.2.11.3): they come one by one, and are looked at
+/// so.
+const MAX_UNTAKEN: u16 = 8;
 
 /// How to reach a broker, and who we are there.
 #[derive(Clone, Debug)]
@@ -58,10 +66,24 @@ pub struct Broker {
     pub keep_alive: Duration,
     /// Messages sent before the first must be acknowledged. The broker may allow fewer.
     pub in_flight: u16,
+    /// What the broker says in our name when the connection ends without a goodbye (section 3.1.2.5).
+    pub will: Option<Will>,
+    /// How long the broker keeps our subscriptions, and what comes for them, while we are away (section 3.1.2.11.2); without it
+    /// every connection begins with nothing left of an earlier one.
+    pub session: Option<Duration>,
+}
+
+/// Last words. The broker keeps them for those who come later.
+#[derive(Clone, Debug)]
+pub struct Will {
+    /// Where.
+    pub topic: String,
+    /// What.
+    pub payload: String,
 }
 
 impl Broker {
-    /// Makes a connection, with nothing left of an earlier one.
+    /// Makes a connection.
     ///
     /// # Errors
     /// What failed, in words, and what to do. Every failure may pass; try again after a backoff.
@@ -100,14 +122,20 @@ impl Broker {
         };
         let mut properties = wire::ConnectProperties::new();
         properties.max_packet_size = Some(MAX_INCOMING);
+        properties.receive_maximum = Some(MAX_UNTAKEN);
+        properties.session_expiry_interval =
+            self.session.map(|session| u32::try_from(session.as_secs()).unwrap_or(u32::MAX));
         let connect = wire::Connect {
             keep_alive: u16::try_from(self.keep_alive.as_secs()).unwrap_or(u16::MAX),
             client_id: self.client_id.clone(),
-            clean_start: true,
+            clean_start: self.session.is_none(),
             properties: Some(properties),
         };
+        let will = self.will.as_ref();
+        let will =
+            will.map(|will| wire::LastWill::new(&will.topic, will.payload.as_bytes(), QoS::AtLeastOnce, true, None));
         let mut hello = BytesMut::new();
-        let written = connect.write(&None, &login, &mut hello);
+        let written = connect.write(&will, &login, &mut hello);
         if let Some(login) = &mut login {
             login.password.zeroize();
         }

@@ -6,16 +6,33 @@
 
 use std::panic::catch_unwind;
 
-use bytes::{Buf as _, BytesMut};
-use rumqttc::v5::mqttbytes::{Error, v5 as wire};
+use bytes::{Buf as _, Bytes, BytesMut};
+use rumqttc::v5::mqttbytes::{Error, QoS, v5 as wire};
 
 use super::Reason;
+
+/// A message that somebody published and we have subscribed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Where it was published.
+    pub topic: String,
+    /// What.
+    pub payload: Bytes,
+    /// The broker had kept it.
+    pub is_retained: bool,
+    /// The broker has sent it before and does not know whether it came.
+    pub is_repeat: bool,
+    /// Its number, where the broker waits for an acknowledgement.
+    pub(super) id: Option<u16>,
+}
 
 /// A packet from the broker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     ConnAck { reason: Reason, properties: Option<Box<wire::ConnAckProperties>> },
     PubAck { id: u16, reason: Reason },
+    Publish(Arrived),
+    SubAck { id: u16, reasons: Vec<Reason> },
     PingResp,
     Disconnect { reason: Reason },
 }
@@ -50,6 +67,23 @@ fn read(mut frame: BytesMut) -> Result<Incoming, String> {
                 _ => Err("its answer to our greeting cannot be read".to_owned()),
             }
         }
+        // Section 3.3.
+        (3, _) => match catch_unwind(move || wire::Packet::read(&mut { whole }, None)) {
+            Ok(Ok(wire::Packet::Publish(publish))) => arrived(publish),
+            _ => Err("a message that it sent cannot be read".to_owned()),
+        },
+        // Section 3.9: packet identifier, properties, a reason for each filter.
+        (9, [high, low, rest @ ..]) => match behind_properties(rest) {
+            Some(reasons) if !reasons.is_empty() => Ok(Incoming::SubAck {
+                id: u16::from_be_bytes([*high, *low]),
+                // Below 0x80 it is the QoS that is granted.
+                reasons: reasons
+                    .iter()
+                    .map(|code| if *code < 0x80 { Reason::SUCCESS } else { Reason(*code) })
+                    .collect(),
+            }),
+            _ => Err("its answer to our subscription cannot be read".to_owned()),
+        },
         (2, [_, reason, ..]) => Ok(Incoming::ConnAck { reason: Reason(*reason), properties: None }),
         // Section 3.4.2: packet identifier, reason, which may be left out where all is well.
         (4, [high, low]) => Ok(Incoming::PubAck { id: u16::from_be_bytes([*high, *low]), reason: Reason::SUCCESS }),
@@ -61,6 +95,34 @@ fn read(mut frame: BytesMut) -> Result<Incoming, String> {
         (14, rest) => Ok(Incoming::Disconnect { reason: Reason(rest.first().copied().unwrap_or(0)) }),
         (kind, rest) => Err(format!("it sent a packet of type {kind} with {} bytes", rest.len())),
     }
+}
+
+fn arrived(publish: wire::Publish) -> Result<Incoming, String> {
+    // Section 3.8.3.1: no more than was subscribed at.
+    if publish.qos == QoS::ExactlyOnce {
+        return Err("it sent a message at QoS 2, which nobody asked for".to_owned());
+    }
+    let topic = String::from_utf8(publish.topic.to_vec()).map_err(|_| "it sent a topic that is no UTF-8".to_owned())?;
+    Ok(Incoming::Publish(Arrived {
+        topic,
+        payload: publish.payload,
+        is_retained: publish.retain,
+        is_repeat: publish.dup,
+        id: (publish.qos == QoS::AtLeastOnce).then_some(publish.pkid),
+    }))
+}
+
+/// What follows properties, whose length comes first, in one to four bytes (section 2.2.2).
+fn behind_properties(bytes: &[u8]) -> Option<&[u8]> {
+    let mut length = 0;
+    for at in 0..4 {
+        let byte = *bytes.get(at)?;
+        length |= usize::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return bytes.get(at + 1 + length..);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -110,6 +172,24 @@ mod tests {
         assert!(all(&[0x40, 0xff, 0xff, 0xff, 0xff, 1]).is_err());
         assert!(all(&[0x10, 1, 0]).is_err());
         assert!(all(&[0x40, 1, 0]).is_err());
+    }
+
+    #[test]
+    fn a_message_is_read_with_its_flags_and_an_answer_to_a_subscription_with_its_reasons() {
+        let read = all(&[0x3b, 10, 0, 3, b'a', b'/', b'b', 1, 2, 0, b'h', b'i']);
+        let (topic, payload) = ("a/b".to_owned(), Bytes::from_static(b"hi"));
+        let arrived = Arrived { topic, payload, is_retained: true, is_repeat: true, id: Some(0x102) };
+        assert_eq!(read, Ok(Some(Incoming::Publish(arrived.clone()))));
+        let plain = Arrived { is_retained: false, is_repeat: false, id: None, ..arrived };
+        assert_eq!(all(&[0x30, 8, 0, 3, b'a', b'/', b'b', 0, b'h', b'i']), Ok(Some(Incoming::Publish(plain))));
+        assert!(all(&[0x34, 10, 0, 3, b'a', b'/', b'b', 1, 2, 0, b'h', b'i']).is_err(), "QoS 2");
+        assert!(all(&[0x30, 5, 0, 2, 0xff, 0xfe, 0]).is_err(), "no UTF-8");
+        let subscribed = |reasons: &[u8]| {
+            Ok(Some(Incoming::SubAck { id: 7, reasons: reasons.iter().map(|code| Reason(*code)).collect() }))
+        };
+        assert_eq!(all(&[0x90, 5, 0, 7, 0, 1, 0x87]), subscribed(&[0, 0x87]), "QoS 1 is no refusal");
+        assert_eq!(all(&[0x90, 9, 0, 7, 5, 0x1f, 0, 2, b'n', b'o', 0]), subscribed(&[0]));
+        assert!(all(&[0x90, 3, 0, 7, 0]).is_err() && all(&[0x90, 4, 0, 7, 9, 1]).is_err());
     }
 
     proptest! {

@@ -48,6 +48,14 @@ impl Scripted {
 
 /// A client that greets a broker which answers so; and the greeting.
 async fn greet(answer: &[u8]) -> (Result<Connection, MqttError>, Scripted, wire::Packet) {
+    greet_as(answer, |_| {}).await
+}
+
+/// The same, where something is different with the client.
+async fn greet_as(
+    answer: &[u8],
+    change: impl FnOnce(&mut Broker),
+) -> (Result<Connection, MqttError>, Scripted, wire::Packet) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dialer = Dialer {
         endpoint: listener.local_addr().unwrap().into(),
@@ -55,14 +63,17 @@ async fn greet(answer: &[u8]) -> (Result<Connection, MqttError>, Scripted, wire:
         tls: None,
         connect_timeout: Duration::from_millis(500),
     };
-    let broker = Broker {
+    let mut broker = Broker {
         dialer,
         client_id: "edge-1".into(),
         user: Some("box".into()),
         password_file: None,
         keep_alive: 60 * SECOND,
         in_flight: 10,
+        will: None,
+        session: None,
     };
+    change(&mut broker);
     let serve = async {
         let mut scripted = Scripted { stream: listener.accept().await.unwrap().0, inbox: BytesMut::new() };
         let hello = scripted.next().await;
@@ -79,7 +90,7 @@ async fn open(answer: &[u8]) -> (Connection, Scripted) {
 }
 
 fn message(payload: &[u8]) -> Message<'_> {
-    Message { topic: "a/b", payload, content_type: "text/plain" }
+    Message { topic: "a/b", payload, content_type: "text/plain", retain: false }
 }
 
 /// The words of the error that a broker's bytes end a connection with.
@@ -105,6 +116,54 @@ async fn the_greeting_says_who_we_are_and_begins_anew() {
     assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("edge-1", true, 60));
     assert_eq!(connect.properties.unwrap().max_packet_size, Some(MAX_INCOMING));
     assert_eq!((login.username.as_str(), login.password.as_str()), ("box", ""));
+}
+
+#[tokio::test]
+async fn a_will_is_left_and_a_session_is_taken_up_again() {
+    let (connected, mut scripted, hello) = greet_as(&YES, |broker| {
+        broker.will = Some(Will { topic: "a/status".into(), payload: "lost".into() });
+        broker.session = Some(3_600 * SECOND);
+    })
+    .await;
+    let wire::Packet::Connect(connect, Some(will), _) = hello else { panic!("{hello:?}") };
+    let properties = connect.properties.unwrap();
+    assert_eq!((connect.clean_start, properties.session_expiry_interval), (false, Some(3_600)));
+    assert_eq!(properties.receive_maximum, Some(MAX_UNTAKEN));
+    assert_eq!((&*will.topic, &*will.message, will.retain), (&b"a/status"[..], &b"lost"[..], true));
+    // What waited comes before anything was subscribed to.
+    let mut connection = connected.unwrap();
+    scripted.say(&[0x32, 8, 0, 1, b'c', 0, 9, 0, b'h', b'i']).await;
+    let Event::Message(arrived) = connection.next().await.unwrap() else { panic!("no message") };
+    assert_eq!((arrived.topic.as_str(), &*arrived.payload, arrived.is_repeat), ("c", &b"hi"[..], false));
+    connection.taken(&arrived);
+    connection.publish(&Message { retain: true, ..message(b"x") }).unwrap();
+    let serve = async {
+        let wire::Packet::PubAck(ack) = scripted.next().await else { panic!("no acknowledgement") };
+        let publish = scripted.publish().await;
+        scripted.acknowledge(publish.pkid, 0).await;
+        (ack.pkid, publish.retain)
+    };
+    let (seen, event) = tokio::join!(serve, connection.next());
+    assert_eq!((seen, event.unwrap()), ((9, true), Event::Acknowledged(Reason::SUCCESS)));
+}
+
+#[tokio::test]
+async fn a_subscription_is_answered_and_a_message_without_one_is_an_error() {
+    let (mut connection, mut scripted) = open(&YES).await;
+    connection.subscribe(&["a/b", "c/#"]);
+    let serve = async {
+        let wire::Packet::Subscribe(subscribe) = scripted.next().await else { panic!("no subscription") };
+        let [high, low] = subscribe.pkid.to_be_bytes();
+        scripted.say(&[0x90, 5, high, low, 0, 1, 0x87]).await;
+        subscribe.filters.iter().map(|filter| (filter.path.clone(), filter.qos)).collect::<Vec<_>>()
+    };
+    let (filters, event) = tokio::join!(serve, connection.next());
+    assert_eq!(filters, [("a/b".to_owned(), QoS::AtLeastOnce), ("c/#".to_owned(), QoS::AtLeastOnce)]);
+    assert_eq!(event.unwrap(), Event::Subscribed(vec![Reason::SUCCESS, Reason::NOT_AUTHORIZED]));
+    let error = ends(&[0x30, 6, 0, 1, b'c', 0, b'h', b'i']).await;
+    assert!(error.is_protocol() && error.what().contains("nobody asked for"), "{error}");
+    let error = ends(&[0x90, 4, 0, 9, 0, 1]).await;
+    assert!(error.is_protocol() && error.what().contains("nobody wanted"), "{error}");
 }
 
 #[tokio::test]
@@ -143,7 +202,7 @@ async fn acknowledgements_are_told_in_the_order_of_the_messages() {
     let hear = async {
         let mut reasons = Vec::new();
         for _ in 0..3 {
-            let Event::Acknowledged(reason) = connection.next().await.unwrap();
+            let Event::Acknowledged(reason) = connection.next().await.unwrap() else { panic!("no acknowledgement") };
             reasons.push(reason.0);
         }
         reasons
@@ -262,6 +321,8 @@ async fn a_password_that_cannot_be_read_is_told_before_anything_is_dialled() {
         password_file: Some("/nowhere/password".into()),
         keep_alive: 60 * SECOND,
         in_flight: 10,
+        will: None,
+        session: None,
     };
     let error = broker.connect().await.unwrap_err();
     assert!(error.is_login() && error.what().contains("/nowhere/password"), "{error}");

@@ -24,6 +24,7 @@ mod tests;
 pub use client::{ClientConfig, Connector, KeyPin};
 pub use error::{HandshakeError, TlsError};
 pub(super) use error::{certificate_words, inner};
+pub use pem::Said;
 pub use rules::Fingerprint;
 pub use server::{Acceptor, ClientAuth, ServerConfig};
 

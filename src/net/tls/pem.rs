@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::Fingerprint;
 use super::TlsError;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -47,6 +48,41 @@ impl Identity {
         let (_, leaf) = x509_parser::parse_x509_certificate(self.chain.first()?).ok()?;
         let seconds = u64::try_from(leaf.validity().not_after.timestamp()).ok()?;
         Some(Timestamp(seconds.saturating_mul(1_000_000)))
+    }
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The name in its subject (CN), where there is one.
+    pub common_name: Option<String>,
+    /// Its whole subject.
+    pub subject: String,
+    /// When it ends.
+    pub ends: Timestamp,
+    /// What tells it from every other.
+    pub fingerprint: Fingerprint,
+}
+
+impl Said {
+    /// What the first certificate in a PEM file says. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate.
+    pub fn in_file(path: &Path) -> Result<Self, TlsError> {
+        let what = "certificate file";
+        let no_certificate = || TlsError::NoCertificate { what, path: path.to_owned() };
+        let der = certificates(path, what)?.into_iter().next().ok_or_else(no_certificate)?;
+        let bad = |reason: &str| TlsError::BadCertificate { what, path: path.to_owned(), reason: reason.to_owned() };
+        let (_, leaf) = x509_parser::parse_x509_certificate(&der).map_err(|error| bad(&error.to_string()))?;
+        let common_name = leaf.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        let seconds = u64::try_from(leaf.validity().not_after.timestamp());
+        Ok(Self {
+            common_name: common_name.map(str::to_owned),
+            subject: leaf.subject().to_string(),
+            ends: Timestamp(seconds.map_err(|_| bad("it ended before 1970"))?.saturating_mul(1_000_000)),
+            fingerprint: Fingerprint::of(&der),
+        })
     }
 }
 

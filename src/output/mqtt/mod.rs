@@ -252,6 +252,8 @@ pub(super) async fn run(config: &Config, context: Context) -> Result<(), OutputE
         password_file: config.password_file.clone(),
         keep_alive: config.keep_alive.0,
         in_flight: config.in_flight,
+        will: None,
+        session: None,
     };
     let bytes = MostBytes::new(config.batch_size.len());
     let limits = Limits { events: config.batch_events, bytes: bytes.clone() };

@@ -102,6 +102,8 @@ impl<'a> Session<'a> {
             };
             let ended = match step {
                 Step::Heard(Ok(Event::Acknowledged(reason))) => self.acknowledged(reason),
+                // Nothing was subscribed to.
+                Step::Heard(Ok(Event::Message(_) | Event::Subscribed(_))) => None,
                 Step::Heard(Err(error)) => Some(self.lost(&error)),
                 Step::Worked => None,
                 Step::Leave => {
@@ -133,8 +135,12 @@ impl<'a> Session<'a> {
                 self.feed.recycle(chunk);
                 continue;
             };
-            let message =
-                Message { topic: part.topic, payload: part.payload, content_type: self.config.payload.media_type() };
+            let message = Message {
+                topic: part.topic,
+                payload: part.payload,
+                content_type: self.config.payload.media_type(),
+                retain: false,
+            };
             if let Err(size) = self.connection.publish(&message) {
                 self.held = Some(self.too_large(size));
                 return None;

@@ -11,50 +11,27 @@
 
 use std::path::Path;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rustls_pki_types::SubjectPublicKeyInfoDer;
-use rustls_pki_types::pem::PemObject as _;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::super::error::UpdateError;
 use crate::clock::Timestamp;
 use crate::net::http::Url;
+use crate::secret::{KeysError, PublicKeys};
 
 /// A changelog of a few pages.
 pub(in super::super) const LARGEST: usize = 256 << 10;
 /// How the first line begins; the number is the format's.
 const MAGIC: &str = "sapphire-update-1 ";
-/// RFC 8410 section 4: an Ed25519 SubjectPublicKeyInfo is these bytes and the key's 32.
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// Keys in the file: the one in use, the next one, and some to spare.
-const MAX_KEYS: usize = 8;
-
-/// The public keys that manifests are signed with.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Keys(Vec<[u8; 32]>);
-
-/// Reads the keys: any of them is enough, so that a new one can be brought out before the old one goes.
+/// Reads the keys: any of them is enough.
 ///
 /// # Errors
 /// When the file cannot be read or holds something else; in words.
-pub(in super::super) fn read_keys(path: &Path) -> Result<Keys, UpdateError> {
-    let text = std::fs::read(path).map_err(|source| UpdateError::file(path, source))?;
-    let refused = |words: String| UpdateError::Refused(format!("{}: {words}", path.display()));
-    let mut keys = Vec::new();
-    for found in SubjectPublicKeyInfoDer::pem_slice_iter(&text).take(MAX_KEYS) {
-        let found = found.map_err(|error| refused(format!("{error}; write PEM public keys")))?;
-        let key = found.strip_prefix(&ED25519_SPKI).and_then(|key| key.try_into().ok());
-        keys.push(key.ok_or_else(|| {
-            refused("a key is no Ed25519 key; make one with openssl genpkey -algorithm ed25519".to_owned())
-        })?);
-    }
-    if keys.is_empty() {
-        return Err(refused("it holds no public key; write the output of openssl pkey -pubout into it".to_owned()));
-    }
-    Ok(Keys(keys))
+pub(in super::super) fn read_keys(path: &Path) -> Result<PublicKeys, UpdateError> {
+    PublicKeys::read(path).map_err(|error| match error {
+        KeysError::Read { path, source } => UpdateError::file(&path, source),
+        KeysError::Wrong(words) => UpdateError::Refused(words),
+    })
 }
 
 /// What the operator offers.
@@ -81,7 +58,7 @@ impl Manifest {
     /// Why it is not taken.
     pub(in super::super) fn open(
         bytes: &[u8],
-        keys: &Keys,
+        keys: &PublicKeys,
         compatible: &str,
         newest_serial: u64,
         now: Timestamp,
@@ -134,13 +111,11 @@ impl Manifest {
 }
 
 /// What follows the first line, if a key has signed it.
-fn signed_body<'a>(bytes: &'a [u8], keys: &Keys) -> Option<&'a [u8]> {
+fn signed_body<'a>(bytes: &'a [u8], keys: &PublicKeys) -> Option<&'a [u8]> {
     let end = memchr::memchr(b'\n', bytes)?;
     let (line, body) = (bytes.get(..end)?, bytes.get(end + 1..)?);
     let signature = std::str::from_utf8(line).ok()?.strip_prefix(MAGIC)?.trim_end();
-    let signature = STANDARD.decode(signature).ok()?;
-    let has_signed = |key: &[u8; 32]| UnparsedPublicKey::new(&ED25519, key).verify(body, &signature).is_ok();
-    keys.0.iter().any(has_signed).then_some(body)
+    keys.have_signed(body, signature).then_some(body)
 }
 
 /// 32 bytes as 64 hexadecimal digits.
@@ -166,16 +141,18 @@ mod hex {
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     use super::*;
 
     const BOX: &str = "sapphire-edge-x86_64";
 
-    fn pair() -> (Ed25519KeyPair, Keys) {
+    fn pair() -> (Ed25519KeyPair, PublicKeys) {
         let pair = Ed25519KeyPair::generate().unwrap();
         let key = pair.public_key().as_ref().try_into().unwrap();
-        (pair, Keys(vec![[7; 32], key]))
+        (pair, PublicKeys::new(vec![[7; 32], key]))
     }
 
     fn body(change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
@@ -196,7 +173,7 @@ mod tests {
         Timestamp(u64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_microsecond()).unwrap())
     }
 
-    fn open(bytes: &[u8], keys: &Keys) -> Result<Manifest, String> {
+    fn open(bytes: &[u8], keys: &PublicKeys) -> Result<Manifest, String> {
         Manifest::open(bytes, keys, BOX, 7, at("2026-11-24T00:00:00Z")).map_err(|error| error.to_string())
     }
 

@@ -116,6 +116,8 @@ struct Worker {
     restart: Restart,
     /// The version before, which somebody wants to go back to.
     goes_back_to: Option<String>,
+    /// The manifest that the fleet's operator offers.
+    offered: Option<String>,
     /// Looks at the manifest that failed one after the other.
     failed_polls: u32,
     /// When this run began.
@@ -143,6 +145,7 @@ impl Worker {
             next_poll: Instant::now() + first,
             restart: Restart::None,
             goes_back_to: None,
+            offered: None,
             failed_polls: 0,
             began: Instant::now(),
             is_counted: false,
@@ -217,6 +220,7 @@ impl Worker {
             _ if trial.is_some() => Err(UpdateError::Refused(format!("not now: {}", self.shown.phase.words()))),
             control::Update::Check => self.check().await.map(drop),
             control::Update::Restart => self.restart_now(),
+            control::Update::Offer { manifest } => self.take_offer(manifest).await,
             control::Update::Install { from, allow_downgrade, reboot } => match Source::of(from, self).await {
                 Ok(source) => self.install(rauc, source, allow_downgrade, Some(&to)).await.map(|()| {
                     if reboot {
@@ -261,7 +265,7 @@ impl Worker {
         };
         self.next_poll = Instant::now() + wait;
         let may = self.condemned().is_none() && self.goes_back_to.is_none();
-        opens.is_zero() && self.config.manifest.is_some() && may
+        opens.is_zero() && (self.config.manifest.is_some() || self.offered.is_some()) && may
     }
 
     fn set_phase(&mut self, phase: Phase) {

@@ -1,4 +1,10 @@
-//! Looks at the manifest, and takes what it offers where the settings say so.
+//! Looks at the manifest, and takes what it offers where the settings say so. What the fleet's operator offers by name takes the
+//! place of the one at the settings' address.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::time::Instant;
 
 use super::Worker;
 use super::install::Source;
@@ -9,8 +15,19 @@ use crate::update::offer::{LARGEST, Manifest, read_keys};
 use crate::update::rauc::Rauc;
 use crate::update::{Checked, Install, Offer, Phase};
 
+/// Where the serials of the fleet's offers are counted.
+const FLEET: &str = "fleet";
+/// What is offered by name is fetched within this part of `check_every`: 5 minutes of 6 hours, in which a thousand boxes ask every
+/// 0.3 s.
+const SPREAD: f64 = 72.0;
+
 /// Looks that fail one after the other before the board says so, where it may be the network: a day's.
 pub(super) const WORRYING: u32 = 4;
+
+/// What a relative address is joined to where the manifest came from no address: nothing over HTTPS comes of it.
+fn nowhere() -> Option<Url> {
+    Url::parse("fleet:/offer").ok()
+}
 
 impl Worker {
     /// Looks, and installs what is new if the box does that by itself. Only a RAUC that is lost is an error.
@@ -76,19 +93,57 @@ impl Worker {
     }
 
     async fn read(&mut self) -> Result<(Manifest, Url), UpdateError> {
-        let url = self.config.manifest_url(&self.compatible).ok_or(UpdateError::NoManifest)?;
+        let address = self.config.manifest_url(&self.compatible);
+        let Some(url) = address.clone().or_else(|| self.offered.as_ref().and_then(|_| nowhere())) else {
+            return Err(UpdateError::NoManifest);
+        };
         let keys = read_keys(&self.config.keys)?;
-        let proxy = self.config.proxy();
-        let client = HttpClient::new(&self.config.reach(proxy.as_ref())).await?;
-        let bytes = client.get(&url, &[]).await?.body(LARGEST).await?;
-        let newest = self.store.state.serials.get(url.as_str()).copied().unwrap_or(0);
+        let (bytes, place) = match &self.offered {
+            Some(text) => (text.clone().into_bytes(), FLEET.to_owned()),
+            None => {
+                let proxy = self.config.proxy();
+                let client = HttpClient::new(&self.config.reach(proxy.as_ref())).await?;
+                (client.get(&url, &[]).await?.body(LARGEST).await?, url.to_string())
+            }
+        };
+        let newest = self.store.state.serials.get(&place).copied().unwrap_or(0);
         let manifest = Manifest::open(&bytes, &keys, &self.compatible, newest, self.context.clock.now())?;
         self.store.change(|state| {
             // An address that is no longer in use is forgotten.
-            state.serials.retain(|known, _| known == url.as_str());
-            state.serials.insert(url.to_string(), manifest.serial);
+            let is_in_use = |known: &str| known == FLEET || address.as_ref().is_some_and(|url| url.as_str() == known);
+            state.serials.retain(|known, _| is_in_use(known));
+            state.serials.insert(place, manifest.serial);
         })?;
         Ok((manifest, url))
+    }
+
+    /// Takes what the fleet's operator offers, or forgets it. What the box does by itself comes soon after, in its window.
+    pub(super) async fn take_offer(&mut self, text: Option<String>) -> Result<(), UpdateError> {
+        let had_one = std::mem::replace(&mut self.offered, text).is_some();
+        if self.offered.is_none() {
+            if had_one {
+                self.shown.offer = None;
+                self.show();
+            }
+            return Ok(());
+        }
+        match self.check().await {
+            Ok(found) => {
+                if found.is_some() {
+                    self.next_poll = Instant::now() + self.soon();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.offered = None;
+                Err(error)
+            }
+        }
+    }
+
+    /// Boxes that hear of an offer at one moment do not all fetch it at one.
+    fn soon(&self) -> Duration {
+        self.config.check_every.0.div_f64(SPREAD).mul_f64(rand::rng().random_range(0.0..1.0))
     }
 
     /// What the manifest means for this box; nothing where it has that version or a newer one.

@@ -12,7 +12,7 @@ use super::{free_address, try_until, until};
 
 /// The user of the box, and that of who reads; each with the password `open-sesame`.
 pub const BOX: &str = "edge";
-const READER: &str = "siem";
+pub const READER: &str = "siem";
 const PASSWORD: &str = "open-sesame";
 
 /// Lets the box write its own topics, and the reader read everything.
@@ -32,6 +32,11 @@ pub struct Broker {
 impl Broker {
     /// A broker that runs, with these lines in its settings besides the usual; `None` if that is to be skipped.
     pub fn start(more: &str) -> Option<Self> {
+        Self::start_with(more, LIST)
+    }
+
+    /// The same with another access list.
+    pub fn start_with(more: &str, list: &str) -> Option<Self> {
         if !(have("/usr/sbin/mosquitto") && have("mosquitto_sub")) {
             return None;
         }
@@ -45,7 +50,7 @@ impl Broker {
             run(Command::new("mosquitto_passwd").arg("-b").arg(&passwords).args([user, PASSWORD]));
         }
         fs::write(broker.file("password"), format!("{PASSWORD}\n")).unwrap();
-        broker.allow(LIST);
+        broker.allow(list);
         // Somebody else may have taken a port meanwhile; it cannot be asked for any free one.
         while !broker.run() {
             (broker.address, broker.inside) = (free_address(), free_address());
@@ -59,6 +64,11 @@ impl Broker {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the reader comes in, without TLS.
+    pub fn inside(&self) -> SocketAddr {
+        self.inside
     }
 
     /// The file with the password of both users.
@@ -131,6 +141,21 @@ impl Broker {
 
     pub fn log(&self) -> String {
         fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    /// Publishes something as the reader, who may where the access list says so.
+    pub fn publish(&self, topic: &str, payload: &[u8], is_retained: bool) {
+        self.publish_with(topic, payload, if is_retained { &["-r"] } else { &[] });
+    }
+
+    /// The same with more arguments.
+    pub fn publish_with(&self, topic: &str, payload: &[u8], arguments: &[&str]) {
+        let path = self.file(&format!("payload-{:x}", rand::random::<u64>()));
+        fs::write(&path, payload).unwrap();
+        let mut command = Command::new("mosquitto_pub");
+        command.args(["-V", "5", "-q", "1", "-u", READER, "-P", PASSWORD, "-h", "127.0.0.1", "-t", topic, "-f"]);
+        command.arg(path).arg("-p").arg(self.inside.port().to_string());
+        run(command.args(arguments));
     }
 
     /// A subscriber to a topic with wildcards, once the broker has taken its subscription.

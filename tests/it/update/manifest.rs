@@ -15,17 +15,17 @@ use crate::peers::rauc::{Bundle, COMPATIBLE, Machine};
 use crate::peers::site::{Manner, Site};
 
 const PATH: &str = "/edge/sapphire-edge-x86_64.manifest";
-const BUNDLE: &str = "/edge/bundles/next.raucb";
+pub const BUNDLE: &str = "/edge/bundles/next.raucb";
 
 /// A publisher with a server and a key made by openssl, as the README says.
-struct Publisher {
-    authority: Authority,
-    site: Site,
+pub struct Publisher {
+    pub authority: Authority,
+    pub site: Site,
     folder: tempfile::TempDir,
 }
 
 impl Publisher {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let authority = Authority::new();
         let site = Site::start(&authority.identity("127.0.0.1"));
         let folder = tempfile::tempdir().unwrap();
@@ -34,18 +34,18 @@ impl Publisher {
         publisher
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn make_key(&self, name: &str) {
+    pub fn make_key(&self, name: &str) {
         let (key, public) = (self.path(name), self.path(&format!("{name}.pub")));
         run(Command::new("openssl").args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key));
         run(Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&key).arg("-out").arg(&public));
     }
 
     /// What the README's commands make of a JSON file.
-    fn sign(&self, manifest: &Value, key: &str) -> Vec<u8> {
+    pub fn sign(&self, manifest: &Value, key: &str) -> Vec<u8> {
         let (json, key, signature) = (self.path("manifest.json"), self.path(key), self.path("signature"));
         fs::write(&json, manifest.to_string()).unwrap();
         let script = "openssl pkeyutl -sign -rawin -inkey \"$1\" -in \"$2\" -out \"$3\" && \
@@ -56,7 +56,7 @@ impl Publisher {
     }
 
     /// A manifest for this bundle.
-    fn manifest(&self, serial: u64, version: &str, bundle: &Bundle) -> Value {
+    pub fn manifest(&self, serial: u64, version: &str, bundle: &Bundle) -> Value {
         let sum = run(Command::new("sha256sum").arg(&bundle.path));
         let size = fs::metadata(&bundle.path).unwrap().len();
         json!({
@@ -71,7 +71,7 @@ impl Publisher {
     }
 
     /// Puts a bundle and its manifest there.
-    fn release(&self, serial: u64, version: &str, bundle: &Bundle) {
+    pub fn release(&self, serial: u64, version: &str, bundle: &Bundle) {
         self.site.put(BUNDLE, fs::read(&bundle.path).unwrap());
         self.publish(&self.manifest(serial, version, bundle));
     }

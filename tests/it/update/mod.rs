@@ -5,7 +5,7 @@ mod absent;
 /// Bundles that are good, and those that are not.
 mod install;
 /// The manifest and the download.
-mod manifest;
+pub mod manifest;
 /// The same on the page.
 mod page;
 /// Whether a new version works, and what happens when it does not.

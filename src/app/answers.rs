@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::hearth::{Tap, Window};
 use super::power::{NOT_ALLOWED, Power};
+use super::stick::Sticks;
 use super::{again, changes, face};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -43,6 +44,7 @@ pub(super) struct Answers {
     pub(super) log: Ring,
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) power: Power,
+    pub(super) sticks: Sticks,
 }
 
 impl Handler for Answers {
@@ -100,6 +102,11 @@ impl Handler for Answers {
 
     async fn restart_source(&self, source: String, by: String) -> Answer {
         self.sources.ask(source, by).await.map_or_else(Answer::Refused, |()| Answer::Done)
+    }
+
+    async fn stick(&self, stick: control::Stick, to: mpsc::Sender<Answer>) {
+        let config = Arc::clone(&self.config.borrow());
+        self.sticks.take(stick, config, to).await;
     }
 
     async fn update(&self, wish: control::Update, to: mpsc::Sender<Answer>) {

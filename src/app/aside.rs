@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{Answers, Look};
 use super::fleet::Neighbourhood;
 use super::parts;
 use super::power::Power;
+use super::stick::Sticks;
 use super::supervise::{Factory, Key, Supervisor};
 use super::systemd::{self, Age, Pulse};
 use super::{again, changes};
@@ -31,6 +32,11 @@ use crate::web;
 
 /// Time for the page's and the socket's last answers, and for a goodbye to the fleet.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// The line of the box's certificate for the fleet.
+const CERTIFICATE: &str = "fleet_certificate";
+/// How often is looked whether the queue is open.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The thread.
 #[derive(Debug)]
@@ -54,6 +60,8 @@ struct Wanted {
     web: Option<web::Config>,
     page: Option<Page>,
     fleet: Option<Fleet>,
+    /// The box gets and renews its certificate for the fleet.
+    certificate: Option<Certificate>,
     /// The control socket's path.
     control: PathBuf,
 }
@@ -66,6 +74,12 @@ struct Page {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fleet {
+    config: fleet::Config,
+    state_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Certificate {
     config: fleet::Config,
     state_dir: PathBuf,
 }
@@ -91,6 +105,7 @@ pub(super) struct Doors {
     pub(super) sources: again::Door,
     pub(super) teller: Teller,
     pub(super) power: Power,
+    pub(super) sticks: Sticks,
     pub(super) log: Ring,
 }
 
@@ -98,8 +113,10 @@ impl Wanted {
     fn of(config: &Config) -> Self {
         let state_dir = config.state_dir.clone();
         let page = config.page.clone().map(|config| Page { config, state_dir: state_dir.clone() });
-        let fleet = config.fleet.clone().map(|config| Fleet { config, state_dir });
-        Self { web: config.web.clone(), page, fleet, control: config.control_socket() }
+        let fleet = config.fleet.clone().map(|config| Fleet { config, state_dir: state_dir.clone() });
+        let certificate = config.fleet.clone().filter(fleet::enrolment::is_wanted);
+        let certificate = certificate.map(|config| Certificate { config, state_dir });
+        Self { web: config.web.clone(), page, fleet, certificate, control: config.control_socket() }
     }
 }
 
@@ -205,6 +222,15 @@ async fn run(mut wanted: watch::Receiver<Wanted>, board: &Board, known: &Known, 
                 None => board.remove(Component::Box, "fleet"),
             }
         }
+        if running.as_ref().and_then(|old| old.certificate.as_ref()) != new.certificate.as_ref() {
+            components.stop(|key| *key == key_of(CERTIFICATE), deadline).await;
+            match &new.certificate {
+                Some(wanted) => {
+                    start(components, board, CERTIFICATE, certificate(board.clone(), wanted.clone(), known.clone()))
+                }
+                None => board.remove(Component::Box, CERTIFICATE),
+            }
+        }
         running = Some(new);
         if wanted.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -270,6 +296,27 @@ fn channel(board: Board, wanted: Fleet, known: Known) -> Factory {
     })
 }
 
+fn certificate(board: Board, wanted: Certificate, known: Known) -> Factory {
+    Box::new(move |stop| {
+        let (wanted, known, status) = (wanted.clone(), known.clone(), board.handle(Component::Box, CERTIFICATE));
+        Box::pin(async move {
+            // The queue knows the box's id, and opens at its own time.
+            let id = loop {
+                if let Some(id) = known.look.get().and_then(|look| look.window.appliance()) {
+                    break id.to_string();
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = sleep(LOOK) => {}
+                }
+            };
+            let (state_dir, teller) = (wanted.state_dir, known.doors.teller);
+            let context = fleet::enrolment::Context { state_dir, id, status, clock: Clock::System, teller, stop };
+            fleet::enrolment::run(wanted.config, context).await
+        })
+    })
+}
+
 /// The types of all sources and outputs, by their ids.
 fn kinds(config: &Config) -> web::page::Kinds {
     // Each table's type is the word that the settings file has for it.
@@ -293,6 +340,7 @@ fn answers(board: &Board, known: &Known) -> Answers {
         log: known.doors.log.clone(),
         config: known.config.clone(),
         power: known.doors.power.clone(),
+        sticks: known.doors.sticks.clone(),
     }
 }
 

@@ -20,6 +20,7 @@ mod parts;
 mod power;
 mod reload;
 mod shutdown;
+mod stick;
 mod supervise;
 mod systemd;
 
@@ -50,6 +51,7 @@ use life::Life;
 use parts::Parts;
 use power::Power;
 use shutdown::Signals;
+use stick::Sticks;
 use systemd::Pulse;
 
 /// Time for blocking calls (a file being opened, a name being looked up) after everything else has ended.
@@ -238,7 +240,8 @@ impl App {
         };
         let power = Power::new(teller.clone(), file.is_some().then(|| stop.clone()));
         mark_of_reset(&config, &board);
-        let doors = Doors { updates: door, settings, sources, teller: teller.clone(), power, log };
+        let sticks = Sticks::new(settings.clone(), board.clone(), teller.clone());
+        let doors = Doors { updates: door, settings, sources, teller: teller.clone(), power, sticks, log };
         let aside = Aside::start(&config, board.clone(), pulse.clone(), doors, file);
         let (aside, orders) = aside.map_err(AppError::Threads)?;
         let ended = runtime.block_on(async {

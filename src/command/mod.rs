@@ -21,6 +21,7 @@ mod settings;
 mod source;
 mod ssh;
 mod status;
+mod stick;
 mod support;
 mod survey;
 mod table;
@@ -115,6 +116,13 @@ enum Command {
     /// The file is TOML: form = 1, gateway = ["gw1.example.net:5044"], and where wanted name, ca (PEM) and settings (TOML text
     /// with sources). What the box has already stays. It is applied like `settings apply`.
     Enrol(settings::Enrolment),
+
+    /// Look for an enrolment file on a USB stick (sapphire-edge.toml), and have the running appliance take it.
+    ///
+    /// Needs root, and runs by itself when a stick is plugged in. What became of the file is written beside it
+    /// (sapphire-edge-result.txt), and the lights show it. Takes only what is signed with a key of [enrolment] keys; where there is no
+    /// such key, a box that nobody has claimed and that has no output takes any.
+    Stick(stick::Options),
 
     /// Show what became of each source's events: received, delivered, queued, dropped.
     ///
@@ -215,6 +223,7 @@ pub fn main() -> ExitCode {
         Command::Tap(options) => tap::tap(&options),
         Command::Settings(command) => settings::settings(&command),
         Command::Enrol(enrolment) => settings::enrol(&enrolment),
+        Command::Stick(options) => stick::stick(&options),
         Command::Ledger(options) => ledger::ledger(&options),
         Command::Claim(settings) => claim::claim(&settings),
         Command::Ssh(settings) => ssh::ssh(&settings),

@@ -42,6 +42,7 @@ pub(super) fn tap(options: &Options) -> anyhow::Result<ExitCode> {
                 | Answer::Log(_)
                 | Answer::Progress(_)
                 | Answer::Face(_)
+                | Answer::Stick(_)
                 | Answer::Done => {}
             }
         }

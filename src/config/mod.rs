@@ -25,7 +25,7 @@ mod tests;
 
 pub use backup::{Backup, BackupError, BackupFile};
 pub use edit::{EditError, edit, values};
-pub use enrolment::{Enrolment, EnrolmentError};
+pub use enrolment::{Enrolment, EnrolmentConfig, EnrolmentError, SIGNATURE};
 pub use foreign::Version;
 pub use kept::Kept;
 pub use kind::samples;
@@ -84,6 +84,8 @@ pub struct Config {
     pub time: host::Time,
     /// Updates of the firmware.
     pub update: update::Config,
+    /// Who may enrol the box without logging in.
+    pub enrolment: EnrolmentConfig,
     /// The channel to the fleet's operator; no table, no channel.
     pub fleet: Option<fleet::Config>,
     /// Where data enters.
@@ -111,6 +113,7 @@ impl Default for Config {
             network: host::Network::default(),
             time: host::Time::default(),
             update: update::Config::default(),
+            enrolment: EnrolmentConfig::default(),
             fleet: None,
             source: Vec::new(),
             output: Vec::new(),

@@ -42,6 +42,7 @@ pub(super) fn own(config: &Config) -> Complaints {
         ("network", config.network.validate()),
         ("time", config.time.validate()),
         ("update", config.update.validate()),
+        ("enrolment", config.enrolment.validate()),
         ("page", config.page.as_ref().map(page::Config::validate).unwrap_or_default()),
         ("hw", config.hw.as_ref().map(hw::Config::validate).unwrap_or_default()),
         ("fleet", config.fleet.as_ref().map(fleet::Config::validate).unwrap_or_default()),

@@ -27,6 +27,7 @@ mod view;
 
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -63,6 +64,12 @@ impl Default for Config {
         // A box whose network does not work has nothing else to be mended with; who stands before it can pull its plug too.
         Self { actions: true }
     }
+}
+
+/// The addresses at which a page that listens on these is called, the likeliest first.
+#[must_use]
+pub fn pages(listen: &[SocketAddr]) -> Vec<String> {
+    cards::pages(listen, &cards::cards())
 }
 
 /// One plain picture of the screen, and whether the program answered.

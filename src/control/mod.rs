@@ -1,5 +1,5 @@
 //! Requests to the running program over a local Unix socket: what `status`, `tap`, `ledger`, `update`, `support` and
-//! `settings` ask, and the screen.
+//! `settings` ask, the screen, and whoever reads USB sticks.
 //!
 //! In: one [`Request`] as a line of JSON. Out: [`Answer`]s, a line of JSON each, until the question is answered or the client
 //! goes. Floor 1: what the answers hold is JSON that the app made, so this room knows neither status nor queue. Bounded:
@@ -14,6 +14,7 @@ mod line;
 mod server;
 mod settings;
 mod socket;
+mod stick;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use server::{Handler, Server};
 pub use settings::{
     Edit, Passphrase, Settings, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial,
 };
+pub use stick::{Stick, StickOutcome, StickReply};
 
 use std::path::PathBuf;
 
@@ -72,6 +74,9 @@ pub enum Request {
         /// Who, for the log and the far ends.
         by: String,
     },
+    /// What a USB stick brings: answered with [`Answer::Stick`]. Then the lights show it for a while, or until the client goes because
+    /// the stick does.
+    Stick(Stick),
 }
 
 /// What can be asked about updates.
@@ -122,6 +127,8 @@ pub enum Answer {
     Log(String),
     /// What the screen shows besides the status.
     Face(Box<Face>),
+    /// What became of the file on a stick.
+    Stick(Box<StickReply>),
     /// It was done, or is under way.
     Done,
     /// How far it is, in words.

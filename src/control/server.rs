@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::socket::{self, Listening};
-use super::{Answer, ControlError, Power, Request, Settings, Update, line};
+use super::{Answer, ControlError, Power, Request, Settings, Stick, Update, line};
 
 /// Clients at once: a screen, a page, a few people with `status` and `tap`. More wait in the kernel's backlog.
 const CLIENTS: usize = 16;
@@ -64,6 +64,8 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Stops a source and starts it again, and answers with [`Answer::Done`] or [`Answer::Refused`].
     fn restart_source(&self, source: String, by: String) -> impl Future<Output = Answer> + Send;
+    /// Sees to what a USB stick brings: sends [`Answer::Stick`] to `to`, and returns when it need not be shown any longer.
+    fn stick(&self, stick: Stick, to: mpsc::Sender<Answer>) -> impl Future<Output = ()> + Send;
 }
 
 /// The listening socket.
@@ -141,6 +143,7 @@ async fn answer(stream: UnixStream, handler: &impl Handler) -> Result<(), Contro
         Ok(Request::Face) => handler.face().await,
         Ok(Request::Power(wish)) => handler.power(wish).await,
         Ok(Request::RestartSource { source, by }) => handler.restart_source(source, by).await,
+        Ok(Request::Stick(stick)) => return conversation(read, write, |to| handler.stick(stick, to)).await,
         Ok(Request::Update(wish)) => return conversation(read, write, |to| handler.update(wish, to)).await,
     };
     in_time(TAKE_WITHIN, line::write(&mut write, &answer)).await

@@ -10,7 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Client, ControlError, Face, Handler, Power, Request, Server, Settings, SettingsReply, Update};
+use super::{
+    Answer, Client, ControlError, Face, Handler, Power, Request, Server, Settings, SettingsReply, Stick, Update,
+};
 
 struct Counting;
 
@@ -55,6 +57,10 @@ impl Handler for Counting {
 
     async fn restart_source(&self, source: String, by: String) -> Answer {
         Answer::Refused(format!("{by} wants {source}"))
+    }
+
+    async fn stick(&self, _: Stick, to: mpsc::Sender<Answer>) {
+        let _ = to.send(Answer::Done).await;
     }
 
     async fn update(&self, wish: Update, to: mpsc::Sender<Answer>) {

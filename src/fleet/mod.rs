@@ -24,6 +24,7 @@ mod channel;
 mod command;
 mod deed;
 mod desk;
+pub mod enrolment;
 mod identity;
 mod link;
 mod message;

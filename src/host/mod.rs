@@ -1,4 +1,4 @@
-//! The machine below the program: network cards, clock, host name, firewall, and making all of it as new.
+//! The machine below the program: network cards, clock, host name, firewall, making all of it as new, and USB sticks.
 //!
 //! In: the `[network]` and `[time]` tables, and what the settings listen on. Out: a [`Plan`] (files for systemd-networkd and
 //! systemd-timesyncd, rules for nftables, a host name), and [`Plan::apply`], which needs root, as does [`Reset::heed`]. Floor 3: it
@@ -20,6 +20,7 @@ mod machine;
 mod name;
 mod reset;
 mod settings;
+mod stick;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ pub use machine::{Machine, Paper, System};
 pub use name::{CardName, TimeServer};
 pub use reset::Reset;
 pub use settings::{Interface, Network, Time};
+pub use stick::{STICK_FILE, STICK_RESULT, Stick, StickFile};
 
 use std::collections::BTreeMap;
 

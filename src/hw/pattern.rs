@@ -7,19 +7,23 @@
 //! power     steady: the box works      slow (1 s, 1 s): it starts                 dark: it does not run
 //!           winks (dark for 250 ms every 2 s): an update is installed, leave the power on
 //!           flashes (lit for 250 ms every 2 s): nobody has claimed the box on its page
+//!           quick (250 ms): the enrolment file on a USB stick is being tried, leave the stick in
+//!           twinkles (two blinks, lit for a second): the file was taken, the stick can go
 //! network   steady: a cable has link                                              dark: none has
 //! gateway   steady: every gateway ok   quick (250 ms): one has trouble            dark: none takes events
 //!           winks: as steady, and events go out
 //! fault     dark: nothing is wrong     n blinks, 1.5 s pause: see below
 //!
 //! blinks    2 no network   3 disk or queue   4 gateway   5 a source   6 the box itself (page, control socket, settings)
+//!           7 the enrolment file on a USB stick was not taken
 //! ```
 //!
-//! Of several faults the lowest number is shown: it is the one to mend first, because it may be the cause of the others. One
+//! Of several faults the lowest number is shown: it is the one to mend first, because it may be the cause of the others. Only the
+//! seventh goes before all, for as long as somebody stands there with the stick. One
 //! blink is no code: it cannot be told from a light that came on by itself. A board without a light for faults shows the
 //! codes on its power light, before the wish to be claimed and after the warning to leave the power on.
 
-use crate::status::{Component, Count, Gauge, Health, Line, Snapshot};
+use crate::status::{Component, Count, Gauge, Health, Line, Snapshot, Stick};
 
 use super::profile::Role;
 
@@ -47,6 +51,8 @@ pub(super) enum Pattern {
     Wink,
     /// Dark, with a short light now and then.
     Flash,
+    /// Two short blinks, then lit for a second.
+    Twinkle,
     /// This many blinks, then a pause.
     Code(Trouble),
 }
@@ -64,6 +70,8 @@ pub(super) enum Trouble {
     Source = 5,
     /// The box itself.
     Box = 6,
+    /// The enrolment file on a stick.
+    Stick = 7,
 }
 
 impl Pattern {
@@ -76,6 +84,7 @@ impl Pattern {
             Self::Quick => step.is_multiple_of(2),
             Self::Wink => !step.is_multiple_of(APART),
             Self::Flash => step.is_multiple_of(APART),
+            Self::Twinkle => !matches!(step % APART, 1 | 3),
             Self::Code(trouble) => {
                 let blinking = 2 * trouble as u64;
                 let at = step % (blinking + PAUSE);
@@ -103,6 +112,8 @@ enum Power {
     Runs,
     Unclaimed,
     Installs,
+    ReadsStick,
+    TookStick,
     Silent,
 }
 
@@ -131,12 +142,21 @@ impl Mood {
         // Nobody expects anything of what is paused.
         let outputs =
             || of_kind(Component::Output).map(|line| &line.health).filter(|health| **health != Health::Paused);
+        let stick = snapshot.stick();
+        // It has a code of its own.
+        let is_sticks = |line: &Line| line.id == Stick::LINE;
         let trouble = [
+            (stick == Some(Stick::Refused), Trouble::Stick),
             (!link, Trouble::Network),
             (of_kind(Component::Queue).any(|line| is(&line.health)), Trouble::Queue),
             (outputs().any(is), Trouble::Gateway),
             (of_kind(Component::Source).any(|line| is(&line.health)), Trouble::Source),
-            (broken || of_kind(Component::Box).any(|line| is(&line.health) && !waits_for_claim(line)), Trouble::Box),
+            (
+                broken
+                    || of_kind(Component::Box)
+                        .any(|line| is(&line.health) && !waits_for_claim(line) && !is_sticks(line)),
+                Trouble::Box,
+            ),
         ];
         let delivered = of_kind(Component::Output).map(|line| line.count(Count::DeliveredEvents)).sum();
         let gateway = if outputs().all(|health| *health == Health::Healthy) && outputs().next().is_some() {
@@ -151,6 +171,8 @@ impl Mood {
         let starts = snapshot.components.iter().any(|line| line.health == Health::Starting);
         let power = [
             (is_set(Gauge::Installing), Power::Installs),
+            (stick == Some(Stick::Read), Power::ReadsStick),
+            (stick == Some(Stick::Taken), Power::TookStick),
             (starts, Power::Starts),
             (is_set(Gauge::Unclaimed), Power::Unclaimed),
         ];
@@ -171,6 +193,8 @@ impl Mood {
                 let codes = code.filter(|_| !speaks);
                 match self.power {
                     Power::Installs => Pattern::Wink,
+                    Power::ReadsStick => Pattern::Quick,
+                    Power::TookStick => Pattern::Twinkle,
                     Power::Starts => Pattern::Slow,
                     Power::Unclaimed => codes.unwrap_or(Pattern::Flash),
                     Power::Runs => codes.unwrap_or(Pattern::On),
@@ -203,6 +227,7 @@ mod tests {
         assert_eq!(drawn(Pattern::Quick, 8), "#.#.#.#.");
         assert_eq!(drawn(Pattern::Wink, 10), ".#######.#");
         assert_eq!(drawn(Pattern::Flash, 10), "#.......#.");
+        assert_eq!(drawn(Pattern::Twinkle, 16), "#.#.#####.#.####");
         assert_eq!(drawn(Pattern::Code(Trouble::Network), 20), "#.#.......#.#.......");
         assert_eq!(drawn(Pattern::Code(Trouble::Queue), 12), "#.#.#.......");
         assert_eq!(drawn(Pattern::Code(Trouble::Gateway), 14), "#.#.#.#.......");
@@ -212,12 +237,14 @@ mod tests {
 
     #[test]
     fn no_two_patterns_look_alike() {
-        let codes =
-            [Trouble::Network, Trouble::Queue, Trouble::Gateway, Trouble::Source, Trouble::Box].map(Pattern::Code);
+        let troubles =
+            [Trouble::Network, Trouble::Queue, Trouble::Gateway, Trouble::Source, Trouble::Box, Trouble::Stick];
+        let codes = troubles.map(Pattern::Code);
         let plain = [Pattern::Off, Pattern::On, Pattern::Slow, Pattern::Quick, Pattern::Wink, Pattern::Flash];
-        let all = plain.into_iter().chain(codes);
+        let plain = plain.into_iter().chain([Pattern::Twinkle]);
+        let all = plain.chain(codes);
         let drawings: std::collections::BTreeSet<String> = all.map(|pattern| drawn(pattern, 720)).collect();
-        assert_eq!(drawings.len(), 11);
+        assert_eq!(drawings.len(), 13);
     }
 
     /// A board with one of each, all well.
@@ -263,6 +290,25 @@ mod tests {
         );
         board.handle(Component::Box, "update").counters().set(Gauge::Installing, 1);
         assert_eq!([shown(&board, true, true)[0], shown(&board, true, false)[0]], [Pattern::Wink, Pattern::Wink]);
+    }
+
+    #[test]
+    fn whoever_plugs_in_a_stick_sees_what_became_of_its_file() {
+        let board = well();
+        board.handle(Component::Output, "one").set(Health::failed("x", "y"));
+        let stick = board.handle(Component::Box, Stick::LINE);
+        let shows = |state: Stick, health: Health| {
+            stick.counters().set(Gauge::Stick, state.gauge());
+            stick.set(health);
+            [(0, true), (3, true), (0, false)].map(|(light, speaks)| shown(&board, true, speaks)[light])
+        };
+        let gateway = Pattern::Code(Trouble::Gateway);
+        assert_eq!(shows(Stick::Read, Health::Healthy), [Pattern::Quick, gateway, Pattern::Quick]);
+        assert_eq!(shows(Stick::Taken, Health::Healthy), [Pattern::Twinkle, gateway, Pattern::Twinkle]);
+        let refused = Pattern::Code(Trouble::Stick);
+        assert_eq!(shows(Stick::Refused, Health::degraded("x", "y")), [Pattern::On, refused, refused]);
+        board.remove(Component::Box, Stick::LINE);
+        assert_eq!(shown(&board, true, true)[3], gateway, "and then the lights are as before");
     }
 
     #[test]

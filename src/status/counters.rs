@@ -94,6 +94,7 @@ names! {
         KeptMessages = "kept_messages", "Messages to the fleet that wait for its broker.";
         Unclaimed = "unclaimed", "1 while nobody has claimed the box on its page.";
         Installing = "installing", "1 while an update is being installed: the power must stay on.";
+        Stick = "stick", "What became of the enrolment file on a USB stick: 1 it is being read, 2 taken, 3 not taken.";
     }
 }
 

@@ -5,10 +5,12 @@
 
 mod counters;
 mod devices;
+mod stick;
 mod words;
 
 pub use counters::{Count, Counters, DropReason, Gauge};
 pub use devices::{Device, Devices};
+pub use stick::Stick;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

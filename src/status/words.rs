@@ -1,6 +1,6 @@
 //! A snapshot in words: the same on the page, on the screen and in what the commands print.
 
-use super::{Component, Health, Line, Snapshot};
+use super::{Component, Health, Line, Snapshot, Stick};
 
 impl Health {
     /// How bad it is, for lists in which the worst comes first; the larger, the worse.
@@ -28,9 +28,15 @@ impl Line {
 }
 
 impl Snapshot {
-    /// The whole box in a sentence, after the word for its state, which is that of the worst part.
+    /// The whole box in a sentence, after the word for its state, which is that of the worst part; before it, what became of the
+    /// enrolment file on the USB stick that is in.
     #[must_use]
     pub fn verdict(&self) -> (&'static str, String) {
+        let (state, words) = self.whole();
+        (state, format!("{}{words}", self.stick().map(Stick::words).unwrap_or_default()))
+    }
+
+    fn whole(&self) -> (&'static str, String) {
         let lines = &self.components;
         let count = |is: fn(&Health) -> bool| lines.iter().filter(|line| is(&line.health)).count();
         let failed = count(|health| matches!(health, Health::Failed(_)));

@@ -24,7 +24,8 @@ pub(super) const REMOVED: &str = "[secret]";
 /// Folders below that of all state in which everything is secret.
 const FOLDERS: [&str; 3] = ["files", "secrets", "ssh/host_keys"];
 /// Files that are.
-const FILES: [&str; 3] = ["page/claim-code", "page/certificate.key", "page/accounts.json"];
+const FILES: [&str; 5] =
+    ["page/claim-code", "page/certificate.key", "page/accounts.json", "fleet/key.pem", "fleet/one-time-secret"];
 /// Shorter ones would tear other words apart, and are none that a person or a program chooses.
 const SHORTEST: usize = 6;
 /// A box with every kind of source has two dozen files of a few lines.

@@ -88,6 +88,8 @@ class Machine:
         self.seen = 0
         #: Where every write to the disk is noted (blocklog.py), if anywhere.
         self.log = None
+        #: The USB stick that is in when the power comes, if one is.
+        self.stick = None
 
     @property
     def kind(self):
@@ -110,6 +112,7 @@ class Machine:
             "-device", "virtio-blk-pci,drive=disk,bootindex=0",
             "-netdev", ",".join(["user,id=net", *forward]), "-device", "virtio-net-pci,netdev=net,romfile=",
             "-object", f"filter-dump,id=dump,netdev=net,file={self.packets_file}",
+            *self.usb(),
             "-device", "virtio-rng-pci",
             "-chardev", f"file,id=serial,path={self.serial_file},append=on", "-serial", "chardev:serial",
             "-qmp", f"unix:{self.folder}/qmp,server=on,wait=off",
@@ -124,6 +127,19 @@ class Machine:
             "-blockdev", f"driver=file,node-name=log,filename={self.log}",
             "-blockdev", "driver=blklogwrites,node-name=disk,file=file,log=log",
         ]
+
+    def usb(self):
+        """A USB port, and the stick in it."""
+        if self.stick is None:
+            return []
+        stick = ["-drive", f"file={self.stick},format=raw,if=none,id=stick", "-device", "usb-storage,bus=usb.0,drive=stick,removable=on"]
+        return ["-device", "qemu-xhci,id=usb", *stick]
+
+    def plug(self, stick):
+        """Puts another stick into the port of a running machine that had one when the power came."""
+        name = stick.stem
+        self.qmp("blockdev-add", driver="raw", **{"node-name": name, "file": {"driver": "file", "filename": str(stick)}})
+        self.qmp("device_add", driver="usb-storage", bus="usb.0", drive=name, id=name, removable=True)
 
     def start(self):
         self.seen = self.serial_file.stat().st_size if self.serial_file.exists() else 0

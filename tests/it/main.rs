@@ -39,6 +39,8 @@ mod falcon_replicator;
 mod file_output;
 /// The channel to the fleet's operator.
 mod fleet;
+/// The box's certificate for the fleet.
+mod fleet_enrolment;
 /// The import rule of the house.
 mod floors;
 /// From a sender to the gateway's hands, through real programs.

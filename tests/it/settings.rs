@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
-use std::process::Output;
+use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nix::sys::signal::Signal;
 use sapphire_edge::status::Component;
 
 use crate::peers::appliance::{Appliance, program, until};
+use crate::peers::service::{Manner, Service};
 
 const SETTINGS: &str = r#"# What our people have to know.
 name = "edge-1"
@@ -175,6 +178,87 @@ fn an_enrolment_file_makes_a_new_box_one_of_a_sites() {
     fs::write(&stick, enrolment.replace("form = 1", "form = 9")).unwrap();
     assert!(told(&enrol()).contains("update the box first"));
     assert_eq!(file(&edge), text);
+    edge.stop();
+}
+
+/// A folder in place of a stick, and what the box writes there.
+struct Folder<'e> {
+    edge: &'e Appliance,
+    folder: tempfile::TempDir,
+}
+
+impl Folder<'_> {
+    /// Reads this file off it; what is on it then. Whoever reads it is ended as soon as that is there, as when the stick is pulled.
+    fn with(&self, file: &str) -> String {
+        fs::write(self.folder.path().join("sapphire-edge.toml"), file).unwrap();
+        let result = self.folder.path().join("sapphire-edge-result.txt");
+        let _ = fs::remove_file(&result);
+        let mut stick =
+            program().arg("stick").arg(self.folder.path()).arg("--config").arg(self.edge.settings()).spawn().unwrap();
+        let said = until("the result is there", || {
+            let said = fs::read_to_string(&result).ok()?;
+            said.contains("\nname ").then_some(said)
+        });
+        stick.kill().unwrap();
+        stick.wait().unwrap();
+        until("the stick is gone", || self.edge.status()?.line(Component::Box, "stick").is_none().then_some(()));
+        said
+    }
+}
+
+/// The first line of a file that a fleet's operator has signed, made as README says.
+fn signature(folder: &std::path::Path, body: &str) -> String {
+    let (file, signature) = (folder.join("enrolment.toml"), folder.join("enrolment.sig"));
+    fs::write(&file, body).unwrap();
+    let mut sign = Command::new("openssl");
+    sign.args(["pkeyutl", "-sign", "-rawin", "-inkey"]).arg(folder.join("fleet.key"));
+    assert!(sign.arg("-in").arg(&file).arg("-out").arg(&signature).status().unwrap().success());
+    format!("# sapphire-enrolment-1 {}\n", STANDARD.encode(fs::read(signature).unwrap()))
+}
+
+#[test]
+fn a_stick_enrols_a_new_box_and_one_that_is_set_up_only_by_a_signature() {
+    let edge = Appliance::start("[enrolment]\nkeys = \"{dir}/keys.pem\"\n[page]\nlisten = [\"127.0.0.1:0\"]\n");
+    edge.line(Component::Box, "page", |line| line.health.word() == "degraded");
+    let stick = Folder { edge: &edge, folder: tempfile::tempdir().unwrap() };
+    let (gateway, next) = (Service::plain(Manner::Serve), Service::plain(Manner::Serve));
+    // An output of this id is led to the gateway; without TLS, which no enrolment file can have, it has to be there first.
+    let to = |gateway: &str| {
+        format!(
+            "form = 1\nname = \"edge-berlin\"\ngateway = [\"{gateway}\"]\nsettings = '''\n[[output]]\nid = \"gateway\"\ntype = \
+             \"lumberjack\"\ntransport = \"tcp\"\nendpoint = [\"{gateway}\"]\n'''\n"
+        )
+    };
+    let file = to(&gateway.address().to_string());
+    let said = stick.with("form = 9\n");
+    assert!(said.contains("not taken: this is no enrolment file") && said.contains("to do: "), "{said}");
+    let said = stick
+        .with(&file.replace("'''\n[[", "'''\n[[source]]\nid = \"x\"\ntype = \"syslog\"\nlisten = [\"udp://1\"]\n[["));
+    assert!(said.contains("not taken: the settings would not be right with it: source[x].listen[0]"), "{said}");
+    let said = stick.with(&file.replace("name =", "not_after = \"2026-01-01T00:00:00Z\"\nname ="));
+    assert!(said.contains("not taken: it could be taken until 2026-01-01"), "{said}");
+    assert!(!self::file(&edge).contains("edge-berlin"), "nothing was changed");
+
+    let said = stick.with(&file);
+    for part in
+        ["was taken: it is in use; a gateway answers", "name         edge-berlin", "claim code   ", "certificate  "]
+    {
+        assert!(said.contains(part), "{part}: {said}\n{}", edge.all_lines());
+    }
+    assert!(stick.with(&file).contains("Nothing was changed: this box is set up already as the file says"));
+    let other = to(&next.address().to_string());
+    assert!(stick.with(&other).contains("not taken: this box is set up already, and takes from a stick only what"));
+
+    let folder = edge.folder();
+    for line in ["genpkey -algorithm ed25519 -out fleet.key", "pkey -in fleet.key -pubout -out keys.pem"] {
+        assert!(Command::new("openssl").args(line.split(' ')).current_dir(folder).status().unwrap().success());
+    }
+    assert!(stick.with(&other).contains("not taken: it is not signed by a key that this box trusts"));
+    assert!(stick.with(&format!("{}{file}", signature(folder, &other))).contains("not taken: it is not signed"));
+    assert!(self::file(&edge).contains(&gateway.address().to_string()));
+    let said = stick.with(&format!("{}{other}", signature(folder, &other)));
+    assert!(said.contains("was taken: it is in use; a gateway answers"), "{said}");
+    assert!(self::file(&edge).contains(&next.address().to_string()));
     edge.stop();
 }
 

@@ -71,6 +71,9 @@ fn the_programs_unit_exposes_little() {
     };
     let (passes, told) = exposure(&folder().join("sapphire-edge-console.service"), "15");
     assert!(passes && told.contains("Overall exposure level for sapphire-edge-console.service: 1."), "{told}");
+    // Root that mounts, sees a device and asks for the addresses of the page.
+    let (passes, told) = exposure(&folder().join("sapphire-edge-stick@.service"), "23");
+    assert!(passes, "{told}");
     let unit = folder().join("sapphire-edge.service");
     // Tenths: 1.5 is what was promised at most.
     let (passes, told) = exposure(&unit, "15");
@@ -118,6 +121,29 @@ fn nobody_can_log_in_at_a_terminal_and_nothing_but_the_screen_has_one() {
     let terminals = files().into_iter().filter(|file| fs::read_to_string(file).unwrap().contains("\nTTYPath="));
     let names: Vec<_> = terminals.map(|file| file.file_name().unwrap().to_owned()).collect();
     assert_eq!(names, ["sapphire-edge-console.service"]);
+}
+
+#[test]
+fn a_file_system_on_usb_starts_the_unit_that_looks_at_it_and_the_boxs_own_disk_does_not() {
+    let root = installed("252");
+    let rules = fs::read_to_string(root.path().join("usr/lib/udev/rules.d/80-sapphire-edge-stick.rules")).unwrap();
+    let rule = rules.lines().find(|line| !line.starts_with('#')).unwrap();
+    // udev(7): all that a rule compares has to hold.
+    for part in
+        [r#"SUBSYSTEM=="block""#, r#"SUBSYSTEMS=="usb""#, r#"ENV{ID_FS_TYPE}=="vfat|exfat|ext4""#, r#"TAG+="systemd""#]
+    {
+        assert!(rule.split(", ").any(|found| found == part), "{part}: {rule}");
+    }
+    let wants = rule.split_once("ENV{SYSTEMD_WANTS}+=\"").unwrap().1.trim_end_matches('"');
+    let unit = wants.replace("%k", "");
+    assert!(root.path().join("usr/lib/systemd/system").join(unit).exists(), "{wants}");
+    // repart.d(5): what the disk's partitions are called.
+    let own = rule.split_once("ENV{ID_PART_ENTRY_NAME}!=\"").unwrap().1.split_once('*').unwrap().0;
+    let repart = fs::read_to_string(folder().join("sapphire-edge.repart")).unwrap();
+    assert!(
+        repart.lines().any(|line| line.strip_prefix("Label=").is_some_and(|label| label.starts_with(own))),
+        "{repart}"
+    );
 }
 
 #[test]

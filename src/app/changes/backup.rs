@@ -86,26 +86,46 @@ pub(super) fn put_back(sealed: &str, state_dir: &Path, passphrase: &Secret<Strin
 fn put_file(state_dir: &Path, file: &BackupFile) -> Result<String, String> {
     let path = Path::new(&file.path);
     let content = file.content();
-    // The page ends a text in its own way.
-    let is_there =
-        |path: &Path| fs::read(path).is_ok_and(|now| now.trim_ascii_end() == content.expose().trim_ascii_end());
-    if path.starts_with(state_dir) && is_there(path) {
+    if path.starts_with(state_dir) && holds(path, content.expose()) {
         return Ok(file.path.clone());
     }
     let text = String::from_utf8(content.expose().clone()).map(Secret::new);
     let text = text.map_err(|_| format!("{} holds no text, which cannot be put back from here", file.path))?;
-    let wanted = name_of(path);
+    match place(state_dir, &name_of(path), text.expose())? {
+        Place::Holds(path) => Ok(path),
+        Place::Free(name) => page::keep_file(state_dir, &name, &text),
+    }
+}
+
+/// Where a text is, or may come to be, among the files that the page keeps.
+pub(super) enum Place {
+    /// It is there already; its path.
+    Holds(String),
+    /// Nothing has this name.
+    Free(String),
+}
+
+/// The place for a text that is to be called so: nothing that is there is written over.
+pub(super) fn place(state_dir: &Path, wanted: &str, text: &str) -> Result<Place, String> {
     for number in 1..=NAMES {
-        let name = if number == 1 { wanted.clone() } else { format!("{number}-{wanted}") };
-        let place = state_dir.join("files").join(&name);
-        if is_there(&place) {
-            return Ok(place.display().to_string());
+        let name = if number == 1 { wanted.to_owned() } else { format!("{number}-{wanted}") };
+        let path = state_dir.join("files").join(&name);
+        if holds(&path, text.as_bytes()) {
+            return Ok(Place::Holds(path.display().to_string()));
         }
-        if !place.exists() {
-            return page::keep_file(state_dir, &name, &text);
+        if !path.exists() {
+            return Ok(Place::Free(name));
         }
     }
     Err(format!("there are too many files called {wanted}; remove some that nothing names"))
+}
+
+/// Whether a file holds this already; the page ends a text in its own way.
+fn holds(path: &Path, content: &[u8]) -> bool {
+    let in_lines = |content: &[u8]| {
+        content.split(|byte| *byte == b'\n').map(|line| line.trim_ascii_end().to_vec()).collect::<Vec<_>>()
+    };
+    fs::read(path).is_ok_and(|now| in_lines(now.trim_ascii_end()) == in_lines(content.trim_ascii_end()))
 }
 
 /// The name of a file as the page takes it.

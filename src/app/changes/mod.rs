@@ -11,6 +11,7 @@ mod backup;
 mod text;
 mod trial;
 
+pub(super) use text::is_enrolled;
 pub use trial::undo;
 
 use std::collections::BTreeSet;

@@ -1,17 +1,17 @@
 //! Texts of settings that are not in use: copies, those with a change or an enrolment in them, and what is wrong with them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use similar::TextDiff;
 
+use super::backup::{self, Place};
 use crate::config::{self, Config, ConfigError, Enrolment, Kept};
 use crate::control::{Card, Edit, SettingsCopy, SettingsNow, SettingsProblem, SettingsReply, SettingsTrial};
+use crate::fleet;
 use crate::secret::Secret;
 use crate::web::page;
-
-/// The file of the gateway's CA that an enrolment brings.
-const GATEWAY_CA: &str = "gateway-ca.pem";
 
 /// What tells one text from another: people see it in a form.
 pub(super) fn version(text: &str) -> String {
@@ -43,20 +43,39 @@ pub(super) async fn copy(file: &Path, number: u64) -> Result<SettingsReply, Stri
     text.map(SettingsReply::Copy).map_err(|_| format!("there is no copy {number} any more; the newest 20 are kept"))
 }
 
-/// The settings with an enrolment in them; its CA is in the box then.
+/// The settings with an enrolment in them; its files and its secret are in the box then.
 pub(super) async fn enrol(file: &Path, state_dir: PathBuf, text: String) -> Result<SettingsReply, String> {
     let enrolment = Enrolment::parse(&text).map_err(|error| error.to_string())?;
     let now = text_of(file.to_owned()).await?;
     let put = move || {
-        let ca = enrolment.ca().map(|ca| Secret::new(ca.to_owned()));
-        let path = match ca {
-            Some(ca) => page::keep_file(&state_dir, GATEWAY_CA, &ca)?,
-            None => String::new(),
-        };
-        enrolment.put_into(&now, &path).map_err(|error| error.to_string())
+        let mut paths = BTreeMap::new();
+        for (wanted, text) in enrolment.files() {
+            let path = match backup::place(&state_dir, wanted, text)? {
+                Place::Holds(path) => path,
+                Place::Free(name) => page::keep_file(&state_dir, &name, &Secret::new(text.to_owned()))?,
+            };
+            paths.insert(wanted, path);
+        }
+        let after = enrolment.put_into(&now, &paths).map_err(|error| error.to_string())?;
+        if let Some(secret) = enrolment.secret() {
+            fleet::enrolment::keep_secret(&state_dir, &secret)?;
+        }
+        Ok(after)
     };
     let put = tokio::task::spawn_blocking(put).await.map_err(|error| error.to_string())?;
     put.map(SettingsReply::Copy)
+}
+
+/// Whether an enrolment would change nothing of these settings. Blocks on the disk.
+pub(in super::super) fn is_enrolled(now: &str, state_dir: &Path, enrolment: &Enrolment) -> bool {
+    let path = |(wanted, text)| match backup::place(state_dir, wanted, text) {
+        Ok(Place::Holds(path)) => Some((wanted, path)),
+        _ => None,
+    };
+    let paths: Option<BTreeMap<&'static str, String>> = enrolment.files().map(path).collect();
+    // A secret is always something new.
+    let has_secret = enrolment.secret().is_some();
+    !has_secret && paths.is_some_and(|paths| enrolment.put_into(now, &paths).is_ok_and(|then| then == now))
 }
 
 /// The settings with a change of single keys in them.

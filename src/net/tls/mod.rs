@@ -15,6 +15,7 @@
 pub(crate) mod certs;
 mod client;
 mod error;
+pub mod own;
 mod pem;
 mod rules;
 mod server;

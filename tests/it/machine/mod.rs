@@ -17,6 +17,8 @@ mod restart;
 mod sandbox;
 /// The screen, and the half of a factory reset that is done at boot.
 mod screen;
+/// An enrolment file on a stick.
+mod stick;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -22,6 +22,8 @@ pub mod certificates;
 pub mod crowdstrike;
 /// Duo's Admin API.
 pub mod duo;
+/// An enrolment server (EST).
+pub mod est;
 /// An Azure Event Hubs namespace.
 pub mod event_hub;
 /// A Beats agent that sends again what was not acknowledged.

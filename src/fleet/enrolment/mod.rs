@@ -1,0 +1,397 @@
+//! The box's certificate for the fleet: got once with a secret that an enrolment file brought, and renewed before it ends.
+//!
+//! In: the `[fleet]` table (`enrolment`, `tls`, the proxy), the one-time secret. Out: `key.pem` and `certificate.pem` in the
+//! channel's folder, which whoever speaks to the broker reads; a line on the board; notices. Runs only where the table names an
+//! enrolment server and no certificate of somebody else's. A component by itself, so that a broker that is away and a server that
+//! is away are two faults with words of their own.
+//!
+//! Invariants: the private key is made on the box and never leaves it; what the server answers is taken only if it is for our key and
+//! our id, holds now, and a server that trusts the enrolment server's own roots would take it; the certificate before stays in use
+//! until the next one is on the disk; the secret is wiped only after that, and is never used again.
+//!
+//! When: with the secret, at once. Renewed when two thirds of its life are over and up to a twelfth later, at random, so that boxes
+//! which were enrolled together do not come back together; until it ends there is a quarter of its life to try again in. After its
+//! end nothing but a new secret helps: RFC 7030 section 3.3.2 wants a certificate that holds.
+//!
+//! Facts: RFC 7030, as `est` says. The certificate's life is read off it by the box's clock. Not supported: another key with the same
+//! enrolment (a factory reset makes one), keys in a TPM.
+
+mod certs_only;
+mod est;
+mod keep;
+#[cfg(test)]
+mod tests;
+
+pub use keep::OneTime;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Notice, Teller};
+use crate::net::Backoff;
+use crate::net::http::{Reach, Url};
+use crate::net::tls::own::{Issued, OwnKey, Subject, would_be_taken};
+use crate::status::{Cause, Handle, Health};
+use est::{Est, Granted, Proof};
+use keep::{Folder, LONGEST_SECRET, Mark};
+
+/// A server that restarts is back within seconds; one that is away is asked once an hour.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether a new secret has come, or the clock has moved.
+const LOOK: Duration = Duration::from_secs(5);
+/// A server that is silent in the middle of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What it works with.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The folder of all state.
+    pub state_dir: PathBuf,
+    /// What this box is called in the ids of its events: the name in its certificate, where nobody gave it one for the fleet.
+    pub id: String,
+    /// Its line on the board.
+    pub status: Handle,
+    /// The time.
+    pub clock: Clock,
+    /// Where what happens is told.
+    pub teller: Teller,
+    /// Ends it.
+    pub stop: CancellationToken,
+}
+
+/// Keeps the one-time secret of an enrolment file until it is used. Blocks on the disk.
+///
+/// # Errors
+/// When it is none that a server could have made, or the disk does not take it; in words.
+pub fn keep_secret(state_dir: &Path, one_time: &OneTime) -> Result<(), String> {
+    let secret = one_time.secret.expose();
+    if secret.is_empty() || secret.len() > LONGEST_SECRET || !secret.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(format!(
+            "the one-time secret has to be 1 to {LONGEST_SECRET} letters, digits and signs without blanks"
+        ));
+    }
+    if let Some(id) = one_time.id.as_deref().filter(|id| !is_id(id)) {
+        return Err(format!(
+            "{id:?} is no box's id in the fleet: write 1 to 64 letters, digits, points, hyphens and underscores"
+        ));
+    }
+    let put = Folder::of(state_dir).put_secret(one_time);
+    put.map_err(|error| format!("the disk does not take the one-time secret: {error}"))
+}
+
+/// Whether this can stand in a certificate's name and in a topic of the broker (no wildcard, no level of its own).
+fn is_id(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=64).contains(&text.len()) && text.chars().all(is_plain)
+}
+
+/// Whether these settings leave it to the box to get its certificate.
+#[must_use]
+pub fn is_wanted(config: &Config) -> bool {
+    config.enrolment.is_some() && config.tls.cert.is_none() && config.tls.key.is_none()
+}
+
+/// Why there is no certificate, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trouble {
+    what: String,
+    todo: String,
+    cause: Option<Cause>,
+    /// When the server wants to be asked again.
+    wait: Option<Duration>,
+}
+
+impl Trouble {
+    fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
+        Self { what: what.into(), todo: todo.into(), cause: None, wait: None }
+    }
+
+    fn because(self, cause: Cause) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
+    fn after(self, wait: Duration) -> Self {
+        Self { wait: Some(wait.max(Duration::from_secs(1))), ..self }
+    }
+
+    fn disk(error: &impl std::fmt::Display) -> Self {
+        Self::new(format!("the box's key or certificate cannot be kept or read: {error}"), "look at the disk's state")
+    }
+}
+
+/// What there is to do.
+#[derive(Debug)]
+enum Step {
+    /// Nothing, until then.
+    Rest(Timestamp),
+    /// The certificate is to be got with the secret.
+    First(OneTime),
+    /// It is to be renewed.
+    Renew(Vec<u8>),
+    /// Nothing can be done without somebody.
+    Stuck(Trouble),
+}
+
+/// What is in the box.
+#[derive(Debug)]
+struct Have {
+    certificate: Option<(Issued, Vec<u8>)>,
+    secret: Option<OneTime>,
+}
+
+impl Have {
+    fn look(folder: &Folder) -> Result<Self, Trouble> {
+        let chain = folder.certificate().map_err(|error| Trouble::disk(&error))?;
+        // One that is none is as good as none: it is got or asked for again.
+        let first = chain.into_iter().next().and_then(|der| Some((Issued::read(&der).ok()?, der)));
+        let secret = folder.secret().map_err(|error| Trouble::disk(&error))?;
+        Ok(Self { certificate: first, secret })
+    }
+
+    /// What follows from it now; `late` from 0 to 1 says how much of the spread this box waits.
+    fn step(self, now: Timestamp, late: f64) -> Step {
+        match (self.certificate, self.secret) {
+            (_, Some(secret)) => Step::First(secret),
+            (Some((issued, der)), None) if now < issued.ends => match due(&issued, late) {
+                due if now >= due => Step::Renew(der),
+                due => Step::Rest(due),
+            },
+            (Some((issued, _)), None) => {
+                let what = format!(
+                    "the box's certificate for the fleet ended on {}, and its one-time secret is used",
+                    issued.ends
+                );
+                Step::Stuck(
+                    Trouble::new(what, "bring the box a new enrolment file, with another secret").because(Cause::Login),
+                )
+            }
+            (None, None) => {
+                let what = "this box has no certificate for the fleet and no one-time secret to get one with";
+                Step::Stuck(Trouble::new(what, "bring the box an enrolment file with a secret").because(Cause::Login))
+            }
+        }
+    }
+}
+
+/// When a certificate is to be renewed.
+fn due(issued: &Issued, late: f64) -> Timestamp {
+    let life = issued.ends.since(issued.begins);
+    issued.begins.after(life.mul_f64(2.0 / 3.0 + late.clamp(0.0, 1.0) / 12.0))
+}
+
+/// Gets and renews the certificate until told to stop.
+///
+/// # Errors
+/// When the settings name no enrolment server.
+pub async fn run(config: Config, context: Context) -> Result<(), String> {
+    let url = config.enrolment.as_deref().and_then(|text| Url::parse(text).ok());
+    let url = url.ok_or("the settings name no enrolment server ([fleet] enrolment)")?;
+    let stop = context.stop.clone();
+    let folder = Folder::of(&context.state_dir);
+    let mut worker = Worker { config, context, url, folder, late: rand::random(), told: None, refused: None };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = worker.work() => {}
+    }
+    Ok(())
+}
+
+struct Worker {
+    config: Config,
+    context: Context,
+    url: Url,
+    folder: Folder,
+    late: f64,
+    /// The refusal that was told last.
+    told: Option<String>,
+    /// The secret that the server did not take: it is tried again only where nothing else is left.
+    refused: Option<Mark>,
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let (step, holds) = self.step().await;
+            let trouble = match step {
+                Ok(Step::Rest(until)) => {
+                    self.context.status.set(Health::Healthy);
+                    let left = until.since(self.context.clock.now()).min(LOOK);
+                    // The clock may move, and a new secret may come.
+                    sleep(left.max(Duration::from_millis(100))).await;
+                    continue;
+                }
+                Ok(Step::First(secret)) => {
+                    let got = self.get(Some(&secret), None).await;
+                    if got.as_ref().is_err_and(|trouble| trouble.cause == Some(Cause::Login)) {
+                        self.refused = self.mark().await;
+                    }
+                    got
+                }
+                Ok(Step::Renew(der)) => self.get(None, Some(&der)).await,
+                Ok(Step::Stuck(trouble)) | Err(trouble) => Err(trouble),
+            };
+            match trouble {
+                Ok(()) => backoff.reset(),
+                Err(trouble) => {
+                    self.says(&trouble, holds);
+                    let wait = trouble.wait.unwrap_or_else(|| backoff.next_delay());
+                    // At its end there is something else to say.
+                    let left = holds.map_or(wait, |ends| ends.since(self.context.clock.now()));
+                    self.rest(wait.min(left)).await;
+                }
+            }
+        }
+    }
+
+    /// What is to be done, and until when the certificate that is there holds.
+    async fn step(&self) -> (Result<Step, Trouble>, Option<Timestamp>) {
+        let (folder, now, late, refused) = (self.folder.clone(), self.context.clock.now(), self.late, self.refused);
+        let look = move || {
+            let mut have = match Have::look(&folder) {
+                Ok(have) => have,
+                Err(trouble) => return (Err(trouble), None),
+            };
+            let holds = have.certificate.as_ref().map(|(issued, _)| issued.ends).filter(|ends| now < *ends);
+            if holds.is_some() && refused.is_some() && folder.secret_mark() == refused {
+                have.secret = None;
+            }
+            (Ok(have.step(now, late)), holds)
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.unwrap_or_else(|error| (Err(Trouble::disk(&error)), None))
+    }
+
+    /// What tells the secret that is there from another one.
+    async fn mark(&self) -> Option<Mark> {
+        let folder = self.folder.clone();
+        tokio::task::spawn_blocking(move || folder.secret_mark()).await.unwrap_or_default()
+    }
+
+    /// Waits, but not longer than until somebody brings another secret.
+    async fn rest(&self, wait: Duration) {
+        let (until, before) = (Instant::now() + wait, self.mark().await);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.mark().await != before {
+                return;
+            }
+            sleep(left.min(LOOK)).await;
+        }
+    }
+
+    fn says(&mut self, trouble: &Trouble, holds: Option<Timestamp>) {
+        let Trouble { what, todo, cause, .. } = trouble;
+        let health = match holds {
+            Some(ends) => Health::degraded(format!("{what}; the certificate that the box has ends on {ends}"), todo),
+            None => Health::failed(what, todo),
+        };
+        self.context.status.set(health.because(*cause));
+        if *cause == Some(Cause::Login) && self.told.as_ref() != Some(what) {
+            self.told = Some(what.clone());
+            self.tell("fleet_certificate_refused", false, what.clone());
+        }
+    }
+
+    fn tell(&self, action: &'static str, is_success: bool, message: String) {
+        let facts = [("server", self.url.host_str().unwrap_or_default().to_owned())];
+        self.context.teller.tell(Notice::new(action, is_success, message, &facts));
+    }
+
+    /// Gets a certificate: with the secret, or with the one that is there.
+    async fn get(&mut self, secret: Option<&OneTime>, present: Option<&[u8]>) -> Result<(), Trouble> {
+        // A secret that comes meanwhile is another one, and stays.
+        let mark = self.mark().await;
+        let folder = self.folder.clone();
+        let key = tokio::task::spawn_blocking(move || folder.key()).await.map_err(|error| Trouble::disk(&error))?;
+        let key = key.map_err(|error| Trouble::disk(&error))?;
+        let id = secret.and_then(|secret| secret.id.clone()).unwrap_or_else(|| self.context.id.clone());
+        let subject = present.map_or(Subject::Named(&id), Subject::AsIn);
+        let request = key.request(&subject).map_err(|error| Trouble::disk(&error))?;
+        let mut tls = self.config.tls.clone();
+        if present.is_some() {
+            (tls.cert, tls.key) = (Some(self.folder.certificate_path()), Some(self.folder.key_path()));
+        }
+        let proxy = self.config.proxy();
+        let connect_timeout = self.config.time_to_connect();
+        let reach = Reach { tls: &tls, proxy: proxy.as_ref(), connect_timeout, read_timeout: READ_TIMEOUT };
+        let est = Est::new(&self.url, &reach).await?;
+        let roots = est.roots().await?;
+        let proof = secret.map_or(Proof::Certificate, |once| Proof::Secret { id: &id, secret: &once.secret });
+        let granted = match est.ask(&request, &proof).await? {
+            Granted::Certificates(granted) => granted,
+            Granted::Later(wait) => {
+                let todo = "have the box's request granted there; the box asks again by itself";
+                return Err(Trouble::new("the enrolment server has not granted the certificate yet", todo).after(wait));
+            }
+        };
+        let now = self.context.clock.now();
+        let wanted = Wanted { key: &key, id: &id, present };
+        let (issued, chain) = wanted.choose(granted, &roots, now)?;
+        let (folder, is_first) = (self.folder.clone(), secret.is_some());
+        let keep = move || {
+            folder.put_certificate(&chain)?;
+            if is_first && folder.secret_mark() == mark { folder.wipe_secret() } else { Ok(()) }
+        };
+        let kept = tokio::task::spawn_blocking(keep).await.map_err(|error| Trouble::disk(&error))?;
+        kept.map_err(|error| Trouble::disk(&error))?;
+        self.told = None;
+        let (action, did) = if is_first { ("fleet_enrolled", "got") } else { ("fleet_certificate_renewed", "renewed") };
+        self.tell(
+            action,
+            true,
+            format!("this box has {did} its certificate for the fleet, which holds until {}", issued.ends),
+        );
+        Ok(())
+    }
+}
+
+/// What the server's answer has to hold.
+struct Wanted<'a> {
+    key: &'a OwnKey,
+    id: &'a str,
+    present: Option<&'a [u8]>,
+}
+
+impl Wanted<'_> {
+    /// The certificate for our key, and the chain to show with it.
+    fn choose(
+        &self,
+        granted: Vec<Vec<u8>>,
+        roots: &[Vec<u8>],
+        now: Timestamp,
+    ) -> Result<(Issued, Vec<Vec<u8>>), Trouble> {
+        let wrong = |what: String| {
+            let todo = "look at the enrolment server; the box tries again by itself";
+            Trouble::new(format!("the enrolment server's certificate is not taken: {what}"), todo)
+                .because(Cause::Protocol)
+        };
+        let (mut ours, mut between) = (None, Vec::new());
+        for der in granted.into_iter().chain(roots.iter().cloned()) {
+            let issued = Issued::read(&der).map_err(|error| wrong(error.to_string()))?;
+            if issued.is_for(self.key) {
+                ours.get_or_insert((issued, der));
+            } else if !issued.is_root && !between.contains(&der) {
+                between.push(der);
+            }
+        }
+        let (issued, der) = ours.ok_or_else(|| wrong("none of those in its answer is for the box's key".to_owned()))?;
+        let named = issued.common_name.as_deref().unwrap_or_default();
+        let is_same = match self.present {
+            Some(present) => Issued::read(present).is_ok_and(|present| present.subject == issued.subject),
+            None => named == self.id,
+        };
+        if !is_same {
+            return Err(wrong(format!("it is for {named:?}, and this box is {:?}", self.id)));
+        }
+        let chain: Vec<Vec<u8>> = std::iter::once(der).chain(between).collect();
+        would_be_taken(&chain, roots, now).map_err(wrong)?;
+        Ok((issued, chain))
+    }
+}

@@ -181,15 +181,17 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
-/// Bytes as people read them: `1.5 MiB`.
+/// Bytes as people read them: a tenth below 10, whole from there on, such as `1.5 MiB`, `8 GiB` and `33 MiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     let mut text = format!("{bytes} B");
     for (unit, shift) in [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)] {
         let tenths = (u128::from(bytes) * 10) >> shift;
-        if tenths >= 10 {
-            text = format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        }
+        text = match (tenths / 10, tenths % 10) {
+            (0, _) => break,
+            (whole @ 1..10, tenth @ 1..) => format!("{whole}.{tenth} {unit}"),
+            (whole, _) => format!("{whole} {unit}"),
+        };
     }
     text
 }
@@ -257,9 +259,14 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(thousands(number), text);
         }
-        for (bytes, text) in
-            [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (33 << 20, "33.0 MiB"), (u64::MAX, "16777215.9 TiB")]
-        {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_536, "1.5 KiB"),
+            (1 << 30, "1 GiB"),
+            (33_600 << 10, "32 MiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
         for (seconds, text) in [(0, "0 s"), (61, "1 min"), (7_300, "2 h"), (200_000, "2 d")] {

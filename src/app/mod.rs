@@ -39,7 +39,7 @@ use crate::config::{Config, ConfigError, Level};
 use crate::event::Teller;
 use crate::host;
 use crate::net::Sockets;
-use crate::status::{Board, Component, Health};
+use crate::status::{Board, Component, Health, SupportEnd};
 use crate::support::Ring;
 use crate::update;
 pub use changes::undo as take_back_unconfirmed;
@@ -56,6 +56,8 @@ use systemd::Pulse;
 
 /// Time for blocking calls (a file being opened, a name being looked up) after everything else has ended.
 const LAST_CALLS: Duration = Duration::from_secs(1);
+/// os-release(5); the image writes it.
+const OS_RELEASE: &str = "/etc/os-release";
 /// The state folder holds events and keys: for our user and its group.
 const STATE_MODE: u32 = 0o750;
 
@@ -198,7 +200,8 @@ impl App {
             Host::Embedded => Signals::none(),
         };
         drop(entered);
-        let (board, stop) = (Board::new(Clock::System), CancellationToken::new());
+        let board = Board::new(Clock::System).supported_until(SupportEnd::read(Path::new(OS_RELEASE)));
+        let stop = CancellationToken::new();
         Ok(Self { config, host, board, sockets, signals, stop, runtime, lock })
     }
 

@@ -63,7 +63,8 @@ pub(super) async fn ask(socket: &Path) -> anyhow::Result<Snapshot> {
 
 /// The status as people read it: a table, then every fault.
 fn show(snapshot: &Snapshot, before: Option<(&Snapshot, Duration)>) -> String {
-    let mut text = format!("sapphire-edge {}, up {}\n\n", snapshot.version, uptime(snapshot.uptime_seconds));
+    let (version, up) = (&snapshot.version, uptime(snapshot.uptime_seconds));
+    let mut text = format!("sapphire-edge {version}, up {up}\n{}\n\n", snapshot.support.words);
     let left = ["component", "id", "health"].map(|title| (title, Align::Left));
     let right = ["received", "delivered", "queued", "dropped", "events/s"].map(|title| (title, Align::Right));
     let header: Vec<_> = left.into_iter().chain(right).collect();
@@ -125,6 +126,7 @@ mod tests {
         let text = show(&board.snapshot(), Some((&before, Duration::from_millis(2_000))));
         let expected = "\
 sapphire-edge VERSION, up 1 h 2 min
+It is not known until when this version gets security updates.
 
 component  id         health   received  delivered   queued  dropped  events/s
 source     firewalls  healthy   235,567                            3   117,283

@@ -18,6 +18,8 @@ const MOST: usize = 32;
 pub struct Card {
     /// Its name.
     pub name: String,
+    /// Whether a device of the machine is behind it.
+    pub is_hardware: bool,
     /// Its hardware address.
     pub mac: Option<String>,
     /// Whether a cable with somebody at its other end is in it.
@@ -35,12 +37,11 @@ pub fn cards(root: &Path) -> Vec<Card> {
             continue;
         }
         let read = |file: &str| fs::read_to_string(entry.path().join(file)).map(|text| text.trim().to_owned());
-        let card = Card { name, mac: read("address").ok(), has_link: read("carrier").is_ok_and(|text| text == "1") };
-        found.push((entry.path().join("device").exists(), card));
+        let (mac, has_link) = (read("address").ok(), read("carrier").is_ok_and(|text| text == "1"));
+        found.push(Card { name, is_hardware: entry.path().join("device").exists(), mac, has_link });
     }
-    let has_hardware = found.iter().any(|(is_hardware, _)| *is_hardware);
-    let mut cards: Vec<Card> =
-        found.into_iter().filter(|(is_hardware, _)| *is_hardware == has_hardware).map(|(_, card)| card).collect();
+    let has_hardware = found.iter().any(|card| card.is_hardware);
+    let mut cards: Vec<Card> = found.into_iter().filter(|card| card.is_hardware == has_hardware).collect();
     cards.sort_by(|one, other| one.name.cmp(&other.name));
     cards.truncate(MOST);
     cards

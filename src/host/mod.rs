@@ -23,6 +23,7 @@ mod settings;
 mod stick;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use address::{CardAddress, Ip};
 pub use apply::{Applied, HostError};
@@ -33,6 +34,7 @@ pub use name::{CardName, TimeServer};
 pub use reset::Reset;
 pub use settings::{Interface, Network, Time};
 pub use stick::{STICK_FILE, STICK_RESULT, Stick, StickFile};
+pub use watch::watch;
 
 use std::collections::BTreeMap;
 

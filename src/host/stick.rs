@@ -171,24 +171,27 @@ fn find(folder: &Path) -> StickFile {
         Ok(metadata) if !metadata.is_file() => return unreadable("is no plain file".to_owned()),
         Ok(_) => {}
     }
-    // A link or a FIFO that took its place since would lead elsewhere, or hold us up.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let mut bytes = Vec::new();
-    let read = || -> io::Result<usize> {
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no plain file"));
-        }
-        file.take(LARGEST + 1).read_to_end(&mut bytes)
-    };
-    match { read }() {
+    match read_plain(&path) {
         Err(error) => unreadable(format!("cannot be read: {error}")),
-        Ok(length) if length as u64 > LARGEST => unreadable(format!("is larger than {} KiB", LARGEST >> 10)),
-        Ok(_) => match String::from_utf8(bytes) {
+        Ok(bytes) if bytes.len() as u64 > LARGEST => unreadable(format!("is larger than {} KiB", LARGEST >> 10)),
+        Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => StickFile::Holds(text),
             Err(_) => unreadable("is no text in UTF-8".to_owned()),
         },
     }
+}
+
+/// The bytes of a plain file, up to one more than it may have.
+fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
+    // A link or a FIFO that took its place since would lead elsewhere, or hold us up.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Puts the result into this folder, in place of an earlier one.

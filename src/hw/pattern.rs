@@ -23,7 +23,7 @@
 //! blink is no code: it cannot be told from a light that came on by itself. A board without a light for faults shows the
 //! codes on its power light, before the wish to be claimed and after the warning to leave the power on.
 
-use crate::status::{Component, Count, Gauge, Health, Line, Snapshot, Stick};
+use crate::status::{Component, Count, Gauge, Health, Line, NETWORK, Snapshot, Stick};
 
 use super::profile::Role;
 
@@ -143,20 +143,18 @@ impl Mood {
         let outputs =
             || of_kind(Component::Output).map(|line| &line.health).filter(|health| **health != Health::Paused);
         let stick = snapshot.stick();
+        let is_network = |line: &Line| line.id == NETWORK;
         // It has a code of its own.
         let is_sticks = |line: &Line| line.id == Stick::LINE;
+        let own =
+            || of_kind(Component::Box).filter(|line| is(&line.health) && !waits_for_claim(line) && !is_sticks(line));
         let trouble = [
             (stick == Some(Stick::Refused), Trouble::Stick),
-            (!link, Trouble::Network),
+            (!link || own().any(is_network), Trouble::Network),
             (of_kind(Component::Queue).any(|line| is(&line.health)), Trouble::Queue),
             (outputs().any(is), Trouble::Gateway),
             (of_kind(Component::Source).any(|line| is(&line.health)), Trouble::Source),
-            (
-                broken
-                    || of_kind(Component::Box)
-                        .any(|line| is(&line.health) && !waits_for_claim(line) && !is_sticks(line)),
-                Trouble::Box,
-            ),
+            (broken || own().any(|line| !is_network(line)), Trouble::Box),
         ];
         let delivered = of_kind(Component::Output).map(|line| line.count(Count::DeliveredEvents)).sum();
         let gateway = if outputs().all(|health| *health == Health::Healthy) && outputs().next().is_some() {
@@ -350,6 +348,10 @@ mod tests {
             assert_eq!(shown(&board, true, true)[0], Pattern::On, "the power light of a board that has one for faults");
             assert_eq!(shown(&board, true, false)[0], Pattern::Code(trouble), "and of one that has none");
         }
+        let network = board.handle(Component::Box, NETWORK);
+        network.set(Health::degraded("the card eth1 has no cable", "put one in"));
+        assert_eq!(shown(&board, true, true)[3], Pattern::Code(Trouble::Network), "one of two cables is out");
+        network.set(Health::Healthy);
         assert_eq!(shown(&board, false, true)[1..], [Pattern::Off, Pattern::Quick, Pattern::Code(Trouble::Network)]);
     }
 

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, broadcast, oneshot};
@@ -21,8 +20,7 @@ use super::receipt::Desk;
 use super::{Config, OutputRule, Refused, Ticket, WhenFull};
 use crate::clock;
 use crate::event::{ApplianceId, Batch, BatchNumber};
-use crate::quantity::Size;
-use crate::status::{DropReason, Gauge, Handle, Health};
+use crate::status::{DropReason, Handle};
 
 #[derive(Debug)]
 pub(super) struct Core {
@@ -37,9 +35,6 @@ pub(super) struct Core {
     pub(super) appliance: ApplianceId,
     pub(super) status: Handle,
 }
-
-/// How long it is shown that something found no room: what fits again at once may not for the next.
-const SHOWN: Duration = Duration::from_secs(10);
 
 impl Core {
     pub(super) fn new(config: Config, appliance: ApplianceId, state: State, next: u64, status: Handle) -> Self {
@@ -58,6 +53,7 @@ impl Core {
             ledger: state.ledger,
             disk_bytes: 0,
             crowded: None,
+            slow: None,
             spared: BTreeMap::new(),
             doomed: BTreeMap::new(),
             desk,
@@ -152,32 +148,6 @@ impl Core {
         inner.moved = true;
         drop(inner);
         self.more.notify_waiters();
-    }
-
-    /// Shows how the queue is.
-    pub(super) fn report(&self) {
-        let inner = self.lock();
-        let limit = self.config.max_size.bytes();
-        let counters = self.status.counters();
-        counters.set(Gauge::MemoryBytes, inner.held_bytes);
-        counters.set(Gauge::QueueLimitBytes, limit);
-        counters.set(Gauge::QueuedEvents, inner.outlets.values().map(|outlet| outlet.waiting).max().unwrap_or(0));
-        let todo = match self.config.when_full {
-            WhenFull::HoldBack => {
-                "senders are held back until the gateway takes events again: look at the output's state"
-            }
-            WhenFull::DropOldest => "the oldest events are dropped to make room: look at the output's state",
-            WhenFull::DropNewest => "new events are dropped: look at the output's state",
-        };
-        let was_crowded = inner.crowded.is_some_and(|at| clock::monotonic() - at < SHOWN);
-        let health = if was_crowded || inner.disk_bytes >= limit - self.config.reserve().bytes() {
-            let what = format!("the queue is full: {} of {} used", Size(inner.disk_bytes), self.config.max_size);
-            Health::degraded(what, todo)
-        } else {
-            Health::Healthy
-        };
-        drop(inner);
-        self.status.set(health);
     }
 
     /// Takes no more batches; what is pending will still be written.

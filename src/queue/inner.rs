@@ -28,6 +28,8 @@ pub(super) struct Inner {
     pub(super) disk_bytes: u64,
     /// When something last found no room within `max_size`.
     pub(super) crowded: Option<Instant>,
+    /// When the disk last took long to store a group.
+    pub(super) slow: Option<Instant>,
     /// Checkpoints whose batch was delivered before it was written: they still have to become durable.
     pub(super) spared: BTreeMap<u64, Spared>,
     /// Given up while they were on their way to an output: delivered if it acknowledges them yet, else dropped.

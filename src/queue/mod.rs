@@ -31,6 +31,7 @@ mod receipt;
 mod recent;
 mod record;
 mod recover;
+mod report;
 mod segment;
 mod settings;
 #[cfg(test)]

@@ -18,10 +18,11 @@ use super::inner::Spared;
 use super::ledger::State;
 use super::record::{self, Encoder, Type};
 use super::recover::{self, Kept};
+use super::report;
 use super::segment::{Segment, Shelf, file_name};
 use crate::clock;
 use crate::event::{Batch, BatchNumber, Checkpoint};
-use crate::status::{Count, DropReason, Gauge, Health};
+use crate::status::{Count, DropReason, Gauge};
 
 /// A state that merely moved (acknowledgements came, nothing to store) is written at most this often: after a crash so much
 /// may be sent again.
@@ -59,7 +60,10 @@ impl Writer {
         loop {
             let closing = self.core.wait_for_work(STATE_EVERY);
             let result = self.step(closing || self.state_at.elapsed() >= STATE_EVERY);
-            self.report(result.as_ref().err());
+            match &result {
+                Ok(_) => self.core.report(),
+                Err(err) => self.core.report_disk(err),
+            }
             if !beat() {
                 break;
             }
@@ -83,8 +87,12 @@ impl Writer {
     /// When the disk failed; the group is pending again and the next step tries a new segment.
     pub(super) fn step(&mut self, with_state: bool) -> io::Result<bool> {
         let Some(mut group) = self.core.collect(with_state) else { return Ok(false) };
+        let begin = clock::monotonic();
         match self.write(&mut group) {
             Ok(()) => {
+                if begin.elapsed() >= report::SLOW {
+                    self.core.lock().slow = Some(clock::monotonic());
+                }
                 self.core.durable(group);
                 self.reclaim();
                 Ok(true)
@@ -284,25 +292,6 @@ impl Writer {
         }
         self.kept.remove(&number);
         Ok(())
-    }
-
-    /// Shows in words how the disk is.
-    fn report(&self, err: Option<&io::Error>) {
-        let Some(err) = err else {
-            self.core.report();
-            return;
-        };
-        let (what, todo) = match err.raw_os_error() {
-            Some(libc::ENOSPC | libc::EDQUOT) => (
-                "the disk is full: nothing can be stored".to_owned(),
-                "free space on the data partition, or lower queue.max_size; senders are held back until then",
-            ),
-            _ => (
-                format!("the disk refuses to store: {err}"),
-                "look at the kernel log for disk errors and replace the disk; senders are held back until it works",
-            ),
-        };
-        self.core.status.set(Health::failed(what, todo));
     }
 }
 

@@ -6,11 +6,13 @@
 mod counters;
 mod devices;
 mod stick;
+mod support;
 mod words;
 
 pub use counters::{Count, Counters, DropReason, Gauge};
 pub use devices::{Device, Devices};
 pub use stick::Stick;
+pub use support::{Support, SupportEnd, SupportState};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, Timestamp};
+
+/// The id of the box's line that tells of its network cards: the lights show it apart, because it may be the cause of the others.
+pub const NETWORK: &str = "network";
 
 /// Which kind of component a line of the status is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -153,6 +158,7 @@ pub enum Cause {
 pub struct Board {
     clock: Clock,
     started: Timestamp,
+    support_end: Option<SupportEnd>,
     entries: Arc<Mutex<Entries>>,
 }
 
@@ -177,7 +183,19 @@ impl Board {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         let started = clock.now();
-        Self { clock, started, entries: Arc::default() }
+        Self { clock, started, support_end: None, entries: Arc::default() }
+    }
+
+    /// The same for a firmware that gets security updates until then.
+    #[must_use]
+    pub fn supported_until(self, support_end: Option<SupportEnd>) -> Self {
+        Self { support_end, ..self }
+    }
+
+    /// Until when the firmware gets security updates, as it is now.
+    #[must_use]
+    pub fn support(&self) -> Support {
+        Support::at(self.support_end, self.clock.now())
     }
 
     /// The line of a component: made at the first call, the same (counters included) at every later one.
@@ -232,6 +250,7 @@ impl Board {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: self.clock.now().to_string(),
             uptime_seconds: self.clock.now().since(self.started).as_secs(),
+            support: self.support(),
             components: lines.collect(),
         }
     }
@@ -282,6 +301,9 @@ pub struct Snapshot {
     pub at: String,
     /// Seconds since the program started, by the wall clock.
     pub uptime_seconds: u64,
+    /// Until when this firmware gets security updates.
+    #[serde(default)]
+    pub support: Support,
     /// A line per component.
     pub components: Vec<Line>,
 }

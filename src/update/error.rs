@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::net::http::HttpError;
-use crate::quantity::Size;
+use crate::quantity::size;
 
 /// Why RAUC did not do what it was asked for.
 #[derive(Debug)]
@@ -156,16 +156,11 @@ impl fmt::Display for UpdateError {
             Self::NoSpace { needed, free } => write!(
                 f,
                 "the bundle needs {} of disk and {} are free; make the queue smaller, or wait until it has drained",
-                Size(round(*needed)),
-                Size(round(*free))
+                size(*needed),
+                size(*free)
             ),
         }
     }
-}
-
-/// Whole MiB, for people.
-fn round(bytes: u64) -> u64 {
-    bytes.div_ceil(1 << 20) << 20
 }
 
 #[cfg(test)]

@@ -142,6 +142,9 @@ def installs(top, maker, arch, _skipped):
         for name in ("usr/lib/systemd/system/sapphire-edge.service", "etc/rauc/system.conf", "etc/rauc/keyring.pem", "usr/lib/os-release")
         if not (target / name).is_file()
     ]
+    released = target / "usr/lib/os-release"
+    if released.is_file() and f"SUPPORT_END={(top / 'image/support-end').read_text().strip()}\n" not in released.read_text():
+        problems.append("usr/lib/os-release does not say when support ends")
     if not (target / "usr/bin/sapphire-edge").exists() or (target / "usr/bin/sapphire-edge").read_bytes() != program.read_bytes():
         problems.append("the package did not install the program that was named")
     if f"sapphire-edge-{arch}" not in (target / "etc/rauc/system.conf").read_text():

@@ -142,19 +142,20 @@ fn a_stick_enrols_the_box_its_secret_is_wiped_and_the_certificate_is_renewed_acr
 fn what_the_server_does_wrong_is_said_and_tried_again_until_it_is_right() {
     let rig = Rig::start();
     rig.est.admit("edge-7", SECRET);
-    // The last one comes first.
-    rig.est.fail_next(&[Fault::OtherName, Fault::NotOurs, Fault::Garbled, Fault::NotYet, Fault::Busy]);
+    rig.est.set_fault(Some(Fault::Busy));
     rig.enrol(SECRET);
-    for words in [
-        "answered 503",
-        "has not granted",
-        "no certificates that can be read",
-        "none of those in its answer",
-        "it is for \"edge-8\"",
+    for (fault, words) in [
+        (Fault::Busy, "answered 503"),
+        (Fault::NotYet, "has not granted"),
+        (Fault::Garbled, "no certificates that can be read"),
+        (Fault::NotOurs, "none of those in its answer"),
+        (Fault::OtherName, "it is for \"edge-8\""),
     ] {
+        rig.est.set_fault(Some(fault));
         rig.says(words);
         assert!(rig.path("one-time-secret").exists() && rig.certificate().is_empty());
     }
+    rig.est.set_fault(None);
     rig.is_well();
     assert_eq!(subject(&rig), "subject=CN=edge-7");
     assert!(!rig.path("one-time-secret").exists());
@@ -171,7 +172,7 @@ fn what_the_server_does_wrong_is_said_and_tried_again_until_it_is_right() {
 
     // The answer is lost on its way: the secret is used, and the box says so.
     rig.est.admit("edge-7", "th1rd");
-    rig.est.fail_next(&[Fault::Cut]);
+    rig.est.set_fault(Some(Fault::Cut));
     rig.enrol("th1rd");
     rig.says("it was used already");
     assert_eq!(rig.certificate(), second);

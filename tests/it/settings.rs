@@ -254,7 +254,7 @@ fn a_stick_enrols_a_new_box_and_one_that_is_set_up_only_by_a_signature() {
         assert!(Command::new("openssl").args(line.split(' ')).current_dir(folder).status().unwrap().success());
     }
     assert!(stick.with(&other).contains("not taken: it is not signed by a key that this box trusts"));
-    assert!(stick.with(&format!("{}{file}", signature(folder, &other))).contains("not taken: it is not signed"));
+    assert!(stick.with(&format!("{}{other}", signature(folder, &file))).contains("not taken: it is not signed"));
     assert!(self::file(&edge).contains(&gateway.address().to_string()));
     let said = stick.with(&format!("{}{other}", signature(folder, &other)));
     assert!(said.contains("was taken: it is in use; a gateway answers"), "{said}");

@@ -8,9 +8,12 @@
 //! taken back is told, with who had changed it and why.
 
 mod backup;
+mod door;
+mod judge;
 mod text;
 mod trial;
 
+pub(super) use door::{Ask, Door, door};
 pub(super) use text::is_enrolled;
 pub use trial::undo;
 
@@ -25,11 +28,11 @@ use tokio::time::Instant;
 use super::life::{Life, beating};
 use super::{Host, reload};
 use crate::config::{Config, ConfigError};
-use crate::control::{Answer, Settings, SettingsReply, SettingsTrial};
+use crate::control::{Settings, SettingsReply, SettingsTrial};
 use crate::durable;
 use crate::event::Notice;
-use crate::source;
-use crate::status::{Component, Health, Line, Snapshot};
+use crate::status::{Component, Health};
+use judge::{has_begun, ill};
 use trial::Note;
 
 /// Time in which somebody has to confirm that the box is still reached.
@@ -38,37 +41,6 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(120);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// The page's thread follows the settings by itself: what it shows before is how it was.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// Wishes that wait; each has a whole settings file.
-const WAITING: usize = 2;
-/// Parts of the box itself that have to start: how people and monitors reach it.
-const DOORS: [&str; 3] = ["control", "page", "web"];
-
-/// A wish and who waits for the answer.
-#[derive(Debug)]
-pub(super) struct Ask {
-    wish: Settings,
-    to: oneshot::Sender<Result<SettingsReply, String>>,
-}
-
-/// The door for whoever wants something.
-#[derive(Clone, Debug)]
-pub(super) struct Door(mpsc::Sender<Ask>);
-
-impl Door {
-    /// Asks and waits for the answer.
-    pub(super) async fn ask(&self, wish: Settings) -> Answer {
-        let (to, answer) = oneshot::channel();
-        let refused = |why: &str| Answer::Refused(why.to_owned());
-        if self.0.try_send(Ask { wish, to }).is_err() {
-            return refused("others are changing the settings at this moment; try again in a few seconds");
-        }
-        match answer.await {
-            Ok(Ok(reply)) => Answer::Settings(Box::new(reply)),
-            Ok(Err(why)) => Answer::Refused(why),
-            Err(_) => refused("the program is stopping"),
-        }
-    }
-}
 
 /// The other side of the door, and what is under way.
 #[derive(Debug)]
@@ -98,12 +70,6 @@ enum Phase {
     Waits { until: Instant },
 }
 
-/// A door and its other side.
-pub(super) fn door() -> (Door, Changes) {
-    let (to, asks) = mpsc::channel(WAITING);
-    (Door(to), Changes { asks, trial: None })
-}
-
 impl Changes {
     /// The next wish.
     ///
@@ -120,29 +86,6 @@ impl Changes {
     pub(super) fn is_on_trial(&self) -> bool {
         self.trial.is_some()
     }
-}
-
-/// Whether a line of the board says how a listener is, or a door of the box itself. A gateway or a vendor that is not reached is no
-/// fault of the settings' start.
-fn counts(line: &Line, config: &Config) -> bool {
-    let listens = |source: &source::Config| source.id().as_str() == line.id && !source.listen().is_empty();
-    match line.component {
-        Component::Source => config.source.iter().any(listens),
-        _ => DOORS.contains(&line.id.as_str()),
-    }
-}
-
-/// Which of them do not work.
-fn ill(snapshot: &Snapshot, config: &Config) -> BTreeSet<String> {
-    let lines = snapshot.components.iter().filter(|line| counts(line, config));
-    let ill = lines.filter(|line| matches!(line.health, Health::Failed(_)));
-    ill.map(|line| format!("{} {}", line.component.as_str(), line.id)).collect()
-}
-
-/// Whether all of them have said how they are.
-fn has_begun(snapshot: &Snapshot, config: &Config) -> bool {
-    let mut lines = snapshot.components.iter().filter(|line| counts(line, config));
-    !lines.any(|line| matches!(line.health, Health::Starting | Health::Stopped))
 }
 
 impl Life {

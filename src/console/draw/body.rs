@@ -110,6 +110,8 @@ impl Body {
         self.network(view);
         self.numbers(view, seen);
         self.updates(&seen.update);
+        let tone = if seen.snapshot.support.is_due() { Tone::Worry } else { Tone::Plain };
+        self.fact("support", tone, &seen.snapshot.support.words);
         self.gap();
         self.parts(seen);
     }

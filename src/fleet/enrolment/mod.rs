@@ -41,7 +41,7 @@ use est::{Est, Granted, Proof};
 use keep::{Folder, LONGEST_SECRET, Mark};
 
 /// A server that restarts is back within seconds; one that is away is asked once an hour.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// How often it is looked whether a new secret has come, or the clock has moved.
 const LOOK: Duration = Duration::from_secs(5);

@@ -37,6 +37,8 @@ struct Vendor {
     plan: Plan,
     dice: StdRng,
     open: Option<(Window, usize)>,
+    /// The share of requests that fail.
+    failures: f64,
 }
 
 const PAGE: usize = 3;
@@ -48,7 +50,7 @@ impl Feed for Vendor {
 
     async fn pull(&mut self, position: &Position) -> Result<Page, Trouble> {
         tokio::time::sleep(Duration::from_millis(self.dice.random_range(1..500))).await;
-        if self.dice.random_bool(0.1) {
+        if self.dice.random_bool(self.failures) {
             self.open = None;
             let wait = self.dice.random_bool(0.5).then_some(Duration::from_secs(2));
             return Err(Trouble::passing("not well", wait));
@@ -142,6 +144,7 @@ async fn history(seed: u64, overlap: u64) -> usize {
             plan: plan(overlap),
             dice: dice_of_feed,
             open: None,
+            failures: 0.1,
         };
         feeds.start(vendor, pace, bench.clone());
         is_last = micros.load(Ordering::Relaxed) > end - 900 * SECOND;
@@ -204,6 +207,42 @@ async fn records_that_are_later_than_the_overlap_are_missed() {
         missing += history(seed, 300).await;
     }
     assert!(missing > 0);
+}
+
+/// What a source showed within a day of a vendor that fails so often, asked every five minutes.
+async fn day(failures: f64) -> BTreeSet<String> {
+    let micros = Arc::new(AtomicU64::new(START));
+    let (clock, store) = (Clock::Fixed(Arc::clone(&micros)), ModelStore::default());
+    let bench = bench(&store, &clock);
+    let mut dice = StdRng::seed_from_u64(24);
+    // Day and night: records come in bursts, and for hours not at all.
+    let at = |id: u32| Timestamp(START + u64::from(id % 10) * 3_600 * SECOND + u64::from(id) * SECOND);
+    let entries = (0..500).map(|id| Entry { id, time: at(id), listed: at(id) }).collect();
+    let pace = Pace { poll: Duration::from_secs(300), backoff: (Duration::from_secs(5), Duration::from_secs(300)) };
+    let mut feeds = Feeds::new(&bench);
+    let dice_of_feed = StdRng::seed_from_u64(dice.random());
+    let vendor = Vendor { entries, clock: clock.clone(), plan: plan(900), dice: dice_of_feed, open: None, failures };
+    feeds.start(vendor, pace, bench.clone());
+    let mut shown = BTreeSet::new();
+    for _ in 0..24 * 3_600 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        micros.fetch_add(SECOND, Ordering::Relaxed);
+        store.sync();
+        shown.insert(bench.status.health().word().to_owned());
+    }
+    bench.stop.cancel();
+    feeds.join().await.unwrap();
+    shown
+}
+
+/// Vendors are busy now and then (429, 503): that is no fault which a person could mend. One that fails most of the time is.
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_fails_now_and_then_raises_no_alarm_within_a_day() {
+    let mut shown = day(0.02).await;
+    // It may have begun within the first second.
+    shown.remove("starting");
+    assert_eq!(shown, BTreeSet::from(["healthy".to_owned()]));
+    assert!(day(0.9).await.contains("failed"));
 }
 
 /// A feed that counts on from its mark, three records at a time, and goes.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::super::error::UpdateError;
 use crate::net::Backoff;
 use crate::net::http::{Answer, HttpClient, HttpError, Url, header};
-use crate::quantity::Size;
+use crate::quantity::size;
 
 /// The wait after a break in which something came; it doubles up to a minute while nothing comes.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -221,7 +221,7 @@ impl<'a> Part<'a> {
         let ended = loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) if self.length + chunk.len() as u64 > most => {
-                    let limit = Size(most);
+                    let limit = size(most);
                     break Err(UpdateError::Refused(format!("the bundle is longer than {limit}; ask its publisher")));
                 }
                 Ok(Some(chunk)) => {
@@ -266,7 +266,7 @@ impl<'a> Part<'a> {
     fn check_space(&self, total: Option<u64>) -> Result<(), UpdateError> {
         let Some(total) = total else { return Ok(()) };
         if total > self.want.limit {
-            let (size, limit) = (Size(total), Size(self.want.limit));
+            let (size, limit) = (size(total), size(self.want.limit));
             return Err(UpdateError::Refused(format!(
                 "the bundle has {size}, which is more than update.max_size ({limit}); raise that, or ask its publisher"
             )));
@@ -324,7 +324,7 @@ mod tests {
         let part = Part::open(folder.path(), &want).unwrap();
         let error = part.check_space(want.size).unwrap_err();
         assert!(matches!(error, UpdateError::NoSpace { needed, .. } if needed > 1 << 60));
-        assert!(error.to_string().starts_with("the bundle needs 1099511627840MiB of disk and "), "{error}");
+        assert!(error.to_string().starts_with("the bundle needs 1048576 TiB of disk and "), "{error}");
         assert!(part.check_space(Some(1 << 10)).is_ok() && part.check_space(None).is_ok());
         let small = Want { limit: 1 << 20, ..want.clone() };
         let part = Part::open(folder.path(), &small).unwrap();

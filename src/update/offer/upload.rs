@@ -12,7 +12,7 @@ use tokio::io::{AsyncWriteExt as _, BufWriter};
 
 use super::super::error::UpdateError;
 use super::download::{check_room, remove};
-use crate::quantity::Size;
+use crate::quantity::size;
 
 /// Written at one stroke: several blocks of any flash.
 const BUFFER: usize = 256 << 10;
@@ -106,7 +106,7 @@ fn check_limit(length: u64, limit: u64) -> Result<(), UpdateError> {
     if length <= limit {
         return Ok(());
     }
-    let limit = Size(limit);
+    let limit = size(limit);
     Err(UpdateError::Refused(format!(
         "this file has more than update.max_size ({limit}); raise that, or choose a bundle"
     )))

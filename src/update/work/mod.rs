@@ -120,6 +120,8 @@ struct Worker {
     offered: Option<String>,
     /// Looks at the manifest that failed one after the other.
     failed_polls: u32,
+    /// Why what is offered could not be installed when the box tried to by itself.
+    not_taken: Option<String>,
     /// When this run began.
     began: Instant,
     /// This start of the program was counted against the version on trial.
@@ -147,6 +149,7 @@ impl Worker {
             goes_back_to: None,
             offered: None,
             failed_polls: 0,
+            not_taken: None,
             began: Instant::now(),
             is_counted: false,
         }
@@ -298,13 +301,20 @@ impl Worker {
             let what = format!("{}, and did not restart when asked", self.shown.phase.words());
             return Health::degraded(what, "restart the box by hand");
         }
-        match self.shown.checked.as_ref().and_then(|checked| checked.problem.as_ref()) {
-            Some(problem) if self.failed_polls >= poll::WORRYING => {
-                let (what, todo) = problem.split_once("; ").unwrap_or((problem, "see the log"));
-                Health::degraded(format!("no news of updates: {what}"), todo)
-            }
-            _ => Health::Healthy,
+        let problem = self.shown.checked.as_ref().and_then(|checked| checked.problem.as_ref());
+        let split = |why: &str| {
+            let (what, todo) = why.split_once("; ").unwrap_or((why, "see the log"));
+            (what.to_owned(), todo.to_owned())
+        };
+        // Where the settings name no manifest, a person who looks for news is told so, and nothing is wrong.
+        let is_wrong = self.config.manifest.is_some() && self.failed_polls >= poll::WORRYING;
+        if let Some((what, todo)) = problem.filter(|_| is_wrong).map(|why| split(why)) {
+            return Health::degraded(format!("no news of updates: {what}"), todo);
         }
+        if let Some((what, todo)) = self.not_taken.as_deref().map(split) {
+            return Health::degraded(format!("an update was not installed: {what}"), todo);
+        }
+        Health::Healthy
     }
 
     /// Whether the version that runs has left those behind that did not work.

@@ -46,8 +46,10 @@ impl Worker {
                 None
             }
         };
+        self.not_taken = None;
         if let Some((manifest, url)) = wanted {
             let done = self.install(rauc, Source::Offer(Box::new(manifest), url), false, None).await;
+            self.not_taken = done.as_ref().err().map(ToString::to_string);
             self.set_phase(Phase::Idle);
             self.show_restart();
             if let Err(UpdateError::Rauc(error)) = done

@@ -1,7 +1,7 @@
 //! What keeps open pages fresh: the overview as it is now, and events as they come in, as server-sent events.
 //!
 //! However many look at the overview, it is made once every two seconds for each span that somebody looks at, and not at all
-//! while nobody does. Events are passed over rather than waited for: a tail shows what a person can read, and says how much
+//! while nobody does. Whoever looks is sent all of it once, and then the pieces that changed. Events are passed over rather than waited for: a tail shows what a person can read, and says how much
 //! it left out.
 
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::history::Span;
-use super::view;
+use super::view::Pieces;
 use crate::control::Answer;
 
 /// Fresh enough to see that something goes on.
@@ -44,14 +44,14 @@ type Body = Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>;
 /// The overview for whoever looks at it.
 #[derive(Debug)]
 pub(super) struct Feed {
-    parts: [(Span, watch::Sender<Arc<str>>); 3],
+    parts: [(Span, watch::Sender<Arc<Pieces>>); 3],
     somebody: Notify,
     tails: Arc<Semaphore>,
 }
 
 impl Default for Feed {
     fn default() -> Self {
-        let parts = Span::ALL.map(|span| (span, watch::Sender::new(Arc::from(""))));
+        let parts = Span::ALL.map(|span| (span, watch::Sender::new(Arc::default())));
         Self { parts, somebody: Notify::new(), tails: Arc::new(Semaphore::new(TAILS)) }
     }
 }
@@ -69,7 +69,7 @@ impl Feed {
                 }
             }
             for (span, part) in self.parts.iter().filter(|(_, part)| part.receiver_count() > 0) {
-                part.send_replace(view::overview_part(&shared.overview(*span)).into());
+                part.send_replace(Arc::new(Pieces::of(&shared.overview(*span))));
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -88,8 +88,8 @@ impl Feed {
         let part = feed.parts.iter().find(|(of, _)| *of == span).or(feed.parts.first());
         let receiver = part.map(|(_, part)| part.subscribe());
         feed.somebody.notify_one();
-        let state = (receiver, Arc::clone(shared), token, Instant::now() + CHECK);
-        let stream = unfold(state, |(receiver, shared, token, mut check)| async move {
+        let state = (receiver, Arc::clone(shared), token, None::<Arc<Pieces>>, Instant::now() + CHECK);
+        let stream = unfold(state, |(receiver, shared, token, before, mut check)| async move {
             let mut receiver = receiver?;
             loop {
                 let changed = tokio::select! {
@@ -102,9 +102,11 @@ impl Feed {
                     }
                 };
                 changed.ok()?;
-                let html = Arc::clone(&receiver.borrow_and_update());
-                let event = Event::default().event("overview").data(html.replace('\r', ""));
-                return Some((Ok(event), (Some(receiver), shared, token, check)));
+                let now = Arc::clone(&receiver.borrow_and_update());
+                if let Some(json) = now.since(before.as_deref()) {
+                    let event = Event::default().event("overview").data(json);
+                    return Some((Ok(event), (Some(receiver), shared, token, Some(now), check)));
+                }
             }
         });
         Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE))

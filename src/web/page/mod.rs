@@ -21,10 +21,12 @@ mod account;
 mod audit;
 mod certificate;
 mod consent;
+mod context;
 mod feed;
 mod files;
 mod guard;
 mod history;
+mod look;
 mod multipart;
 mod routes;
 mod serve;
@@ -34,32 +36,22 @@ mod support;
 mod view;
 
 pub use account::{claim_code, is_claimed};
+pub use context::{Context, Questions, Sample};
 pub use settings::Config;
 pub use support::audit_for_support;
 pub use view::Kinds;
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::value::RawValue;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Timestamp};
-use crate::control::{self, Answer, Handler};
-use crate::event::Teller;
 use crate::net::tls::{Acceptor, Fingerprint, TlsError};
 use crate::net::{Listen, SocketName, Sockets};
 use crate::secret::Secret;
-use crate::status::{Board, Gauge, Handle, Health};
-use crate::support::Ring;
 use account::Accounts;
 use audit::Audit;
 use consent::Consents;
@@ -67,105 +59,6 @@ use feed::Feed;
 use files::Files;
 use history::History;
 use start::Start;
-
-/// How often certificate and addresses are looked at, and the page's own line on the board.
-const LOOK: Duration = Duration::from_secs(60);
-/// A certificate of the settings that ends within this is told.
-const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
-
-/// What the control socket is asked too: where the page has its answers from.
-pub trait Questions: Send + Sync {
-    /// See [`Handler::ledger`].
-    fn ledger(&self) -> Result<Box<RawValue>, String>;
-    /// See [`Handler::tap`].
-    fn tap(
-        self: Arc<Self>,
-        source: Option<String>,
-        last_minutes: Option<u32>,
-        to: mpsc::Sender<Answer>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-    /// See [`Handler::settings`].
-    fn settings(self: Arc<Self>, wish: control::Settings) -> Pin<Box<dyn Future<Output = Answer> + Send>>;
-    /// See [`Handler::update`].
-    fn update(
-        self: Arc<Self>,
-        wish: control::Update,
-        to: mpsc::Sender<Answer>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-}
-
-impl<H: Handler> Questions for H {
-    fn ledger(&self) -> Result<Box<RawValue>, String> {
-        Handler::ledger(self)
-    }
-
-    fn tap(
-        self: Arc<Self>,
-        source: Option<String>,
-        last_minutes: Option<u32>,
-        to: mpsc::Sender<Answer>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move { Handler::tap(&*self, source, last_minutes, to).await })
-    }
-
-    fn settings(self: Arc<Self>, wish: control::Settings) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-        Box::pin(async move { Handler::settings(&*self, wish).await })
-    }
-
-    fn update(
-        self: Arc<Self>,
-        wish: control::Update,
-        to: mpsc::Sender<Answer>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move { Handler::update(&*self, wish, to).await })
-    }
-}
-
-/// A commented table of the settings that somebody can begin with.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    /// `source` or `output`.
-    pub list: &'static str,
-    /// The word behind `type =`.
-    pub kind: &'static str,
-    /// The table.
-    pub text: &'static str,
-}
-
-/// What the page is given.
-#[derive(Clone)]
-pub struct Context {
-    /// The box's name.
-    pub name: watch::Receiver<Arc<str>>,
-    /// The folder of all state; the page keeps its own in `page` there.
-    pub state_dir: PathBuf,
-    /// The types of sources and outputs.
-    pub kinds: watch::Receiver<Kinds>,
-    /// A table of each type, for who adds one.
-    pub samples: Vec<Sample>,
-    /// What is shown.
-    pub board: Board,
-    /// Where the rest of the answers are.
-    pub questions: Arc<dyn Questions>,
-    /// The page's own line.
-    pub status: Handle,
-    /// Wall time.
-    pub clock: Clock,
-    /// Where deeds are told.
-    pub teller: Teller,
-    /// The last lines of the log.
-    pub log: Ring,
-    /// The settings file; none where there is none.
-    pub file: Option<PathBuf>,
-    /// Ends it.
-    pub stop: CancellationToken,
-}
-
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("state_dir", &self.state_dir).finish_non_exhaustive()
-    }
-}
 
 /// The page cannot be served now; a later try may succeed.
 #[derive(Debug, thiserror::Error)]
@@ -260,7 +153,7 @@ pub async fn run(config: Config, context: Context, bound: impl FnOnce(&[SocketAd
     });
     let (looker, done) = (Arc::clone(&shared), stop.clone());
     tasks.spawn(async move {
-        look_after(&looker, &acceptor, &addresses, &done).await;
+        look::look_after(&looker, &acceptor, &addresses, &done).await;
         Ok(())
     });
     let mut result = Ok(());
@@ -339,64 +232,4 @@ pub fn keep_file(state_dir: &Path, name: &str, text: &Secret<String>) -> Result<
 pub fn certificate_fingerprint(config: &Config, state_dir: &Path) -> Option<Fingerprint> {
     let path = config.tls(&account::folder(state_dir)).cert;
     certificate::said(&std::fs::read(path).ok()?).map(|said| said.fingerprint)
-}
-
-/// Keeps the certificate fit and the line on the board true.
-async fn look_after(shared: &Shared, acceptor: &Acceptor, addresses: &[SocketAddr], stop: &CancellationToken) {
-    loop {
-        let folder = account::folder(&shared.context.state_dir);
-        let (own, name, clock) =
-            (shared.config.cert.is_none(), Arc::clone(&shared.context.name.borrow()), shared.context.clock.clone());
-        let certificate = acceptor.clone();
-        let renewed = tokio::task::spawn_blocking(move || -> Result<bool, String> {
-            if own {
-                certificate::keep(&folder, &name, &clock).map_err(|error| error.to_string())?;
-            }
-            certificate.reload().map_err(|error| error.to_string())
-        });
-        let trouble = match renewed.await {
-            Ok(Ok(changed)) => {
-                if changed {
-                    tracing::info!("the page has a new certificate");
-                }
-                None
-            }
-            Ok(Err(error)) => Some(error),
-            Err(error) => Some(error.to_string()),
-        };
-        let status = &shared.context.status;
-        status.counters().set(Gauge::Unclaimed, (!shared.accounts.is_claimed()).into());
-        status.set(health(shared, acceptor.valid_until(), trouble, addresses));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = timeout(LOOK, shared.look.notified()) => {}
-        }
-    }
-}
-
-/// How the page is, in words.
-fn health(shared: &Shared, ends: Timestamp, trouble: Option<String>, addresses: &[SocketAddr]) -> Health {
-    if let Some(error) = trouble {
-        let what = format!("the page's certificate cannot be renewed, the one before stays in use: {error}");
-        return Health::degraded(what, "see the disk's state, and the files that [page] names");
-    }
-    let now = shared.context.clock.now();
-    if now >= ends {
-        let todo = "put a new certificate in its place; the page takes it by itself";
-        return Health::degraded(format!("the page's certificate expired on {ends}"), todo);
-    }
-    if ends.since(now) < ENDS_SOON {
-        let todo = "put a new certificate in its place; the page takes it by itself";
-        return Health::degraded(format!("the page's certificate expires on {ends}"), todo);
-    }
-    if !shared.accounts.is_claimed() {
-        let ports: Vec<String> = addresses.iter().map(|address| address.port().to_string()).collect();
-        let todo = format!(
-            "open https://<this box's address> (port {}) and type the claim code, which the \
-             screen and `sapphire-edge claim` show",
-            ports.join(" or ")
-        );
-        return Health::degraded("nobody has claimed this box: it has no administrator yet", todo);
-    }
-    Health::Healthy
 }

@@ -26,7 +26,7 @@ mod link;
 /// Lanes, order and ids after an outage.
 mod outage;
 /// A disk whose syncs take long.
-mod slow_disk;
+pub mod slow_disk;
 /// A small file system.
 pub mod small_disk;
 

@@ -19,7 +19,7 @@ use crate::peers::appliance::{Appliance, program, until};
 const WATCHDOG: Duration = Duration::from_secs(8);
 
 /// The library that makes syncs slow.
-fn shim(folder: &Path) -> PathBuf {
+pub fn shim(folder: &Path) -> PathBuf {
     let library = folder.join("slow_sync.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/endure/slow_sync.c");
     let mut cc = Command::new("cc");

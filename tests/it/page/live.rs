@@ -121,3 +121,26 @@ fn a_stop_ends_the_streams_at_once_and_a_ninth_tail_is_refused() {
     assert!(overview.ends());
     drop(tails);
 }
+
+#[test]
+fn a_page_that_is_open_is_sent_what_changed_and_nothing_else() {
+    let Some((edge, ada)) = claimed(SETTINGS) else { return };
+    let mut overview = Stream::of(&ada, "/events?span=hour");
+    let first = overview.next("overview");
+    let json = |data: &str| serde_json::from_str::<Value>(data).unwrap();
+    let whole = json(&first)["whole"].as_str().unwrap().to_owned();
+    assert!(whole.contains("data-part=\"source firewalls\"") && whole.contains("data-part=\"verdict\""), "{whole}");
+    let next: Vec<String> = (0..3).map(|_| overview.next("overview")).collect();
+    let sizes: Vec<usize> = next.iter().map(String::len).collect();
+    println!("all of it: {} bytes; while nothing comes in: {sizes:?}", first.len());
+    assert!(next.iter().all(|data| json(data)["whole"].is_null()), "{sizes:?}");
+    assert!(sizes.iter().min().unwrap() * 20 < first.len(), "{sizes:?} after {}", first.len());
+    // What comes in is in the piece of its source.
+    send(&edge, "<13>Mar  5 10:15:30 fw1 app: hello");
+    let mut parts = Vec::new();
+    while !parts.iter().any(|part: &String| part.contains("<dt>Received</dt><dd>1</dd>")) {
+        let pushed = json(&overview.next("overview"));
+        parts = pushed["parts"].as_array().unwrap().iter().map(|part| part.as_str().unwrap().to_owned()).collect();
+    }
+    edge.stop();
+}

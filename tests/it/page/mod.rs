@@ -22,6 +22,8 @@ mod machine;
 mod schema;
 /// The support bundle, and no secret in it.
 mod support;
+/// Until when there are security updates.
+mod support_end;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;

@@ -6,31 +6,34 @@ use serde_json::Value;
 use super::{Curl, SETTINGS, address, claimed};
 use crate::peers::program::python_tool;
 
-fn check(curl: &Curl, headers: &[String], seed: &str) {
+/// The own session and the page must stay: logging out and a new password end them, by design.
+const ENDING: &str = "delete_session";
+/// Each of these takes settings into use, which takes seconds.
+const CHANGING: [&str; 5] =
+    ["put_box_name", "put_box_time", "put_box_network_name", "delete_certificate", "put_settings"];
+
+/// Runs it; `only` are the operations that are called, or all but those above.
+fn check(curl: &Curl, headers: &[String], seed: &str, only: &[&str]) {
     let Some(mut command) = python_tool("schemathesis") else { return };
     command.current_dir(curl.folder.path()); // it leaves folders of its own behind
+    let examples = if only.is_empty() { "15" } else { "3" };
+    command.args(["run", "--tls-verify", "false", "--max-examples", examples, "--seed", seed, "--workers", "1"]);
     command.args([
-        "run",
-        "--tls-verify",
-        "false",
-        "--max-examples",
-        "15",
-        "--seed",
-        seed,
-        "--workers",
-        "1",
         "--no-color",
-    ]);
-    command.args([
         "--checks",
         "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
     ]);
-    // The own session and the page must stay: logging out, a new password and settings without a page end them, by design.
-    command.args(["--exclude-path-regex", "password$", "--exclude-operation-id", "delete_session"]);
-    command.args(["--exclude-operation-id", "put_settings"]);
-    // Each of these takes settings into use, which takes seconds.
-    for operation in ["put_box_name", "put_box_time", "put_box_network_name", "delete_certificate"] {
-        command.args(["--exclude-operation-id", operation]);
+    if only.is_empty() {
+        command.args(["--exclude-path-regex", "password$"]);
+        for operation in [ENDING].iter().chain(&CHANGING) {
+            command.args(["--exclude-operation-id", operation]);
+        }
+    } else {
+        // The other phases try every field of each in dozens of ways.
+        command.args(["--phases", "fuzzing"]);
+        for operation in only {
+            command.args(["--include-operation-id", operation]);
+        }
     }
     for header in headers {
         command.arg("--header").arg(header);
@@ -42,17 +45,31 @@ fn check(curl: &Curl, headers: &[String], seed: &str) {
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What a program sends with each request of this session.
+fn headers(curl: &Curl) -> [String; 2] {
+    let jar = std::fs::read_to_string(curl.folder.path().join("jar")).unwrap();
+    let token =
+        jar.lines().find(|line| line.contains("__Host-session")).and_then(|line| line.rsplit('\t').next()).unwrap();
+    [format!("Cookie: __Host-session={token}"), format!("X-CSRF-Token: {}", curl.csrf())]
+}
+
 #[test]
 fn the_api_answers_as_it_says_with_and_without_a_session() {
     let Some((edge, ada)) = claimed(SETTINGS) else { return };
     let document: Value = ada.get("/api/v1/openapi.json").json();
     assert_eq!(document["openapi"], "3.1.0");
-    let jar = std::fs::read_to_string(ada.folder.path().join("jar")).unwrap();
-    let token =
-        jar.lines().find(|line| line.contains("__Host-session")).and_then(|line| line.rsplit('\t').next()).unwrap();
-    let headers = [format!("Cookie: __Host-session={token}"), format!("X-CSRF-Token: {}", ada.csrf())];
-    check(&ada, &headers, "1");
+    let operations = document["paths"].to_string();
+    assert!(CHANGING.iter().all(|operation| operations.contains(operation)), "{operations}");
+    check(&ada, &headers(&ada), "1", &[]);
     assert_eq!(ada.get("/").status, 200, "the session is still there");
-    check(&Curl::to(address(&edge)).unwrap(), &[], "2");
+    check(&Curl::to(address(&edge)).unwrap(), &[], "2", &[]);
+    assert!(!edge.stop().contains("panicked"));
+}
+
+#[test]
+fn the_api_answers_as_it_says_where_settings_are_taken_into_use() {
+    let Some((edge, ada)) = claimed(SETTINGS) else { return };
+    check(&ada, &headers(&ada), "3", &CHANGING);
+    assert_eq!(ada.get("/").status, 200, "the session is still there");
     assert!(!edge.stop().contains("panicked"));
 }

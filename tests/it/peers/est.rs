@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::certificates::Authority;
 use super::https::{self, Request, Response};
 
-/// How the next request for a certificate is answered, once.
+/// What is wrong with the answer to a request for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// 503 with `Retry-After: 1`.
@@ -60,7 +60,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     secrets: HashSet<(String, String)>,
-    faults: Vec<Fault>,
+    fault: Option<Fault>,
     /// Seconds for which the next certificates hold.
     lasts: u64,
     /// Whatever was asked, as `operation code`.
@@ -117,8 +117,9 @@ impl Est {
         self.state(|state| state.secrets.insert((id.to_owned(), secret.to_owned())));
     }
 
-    pub fn fail_next(&self, faults: &[Fault]) {
-        self.state(|state| state.faults.extend(faults));
+    /// From now on.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.state(|state| state.fault = fault);
     }
 
     /// How long the next certificates hold.
@@ -233,7 +234,7 @@ impl Shared {
         if let Some(refused) = self.refused(request, operation, subject, peer) {
             return refused;
         }
-        let fault = self.state.lock().unwrap().faults.pop();
+        let fault = self.state.lock().unwrap().fault;
         match fault {
             Some(Fault::Busy) => return Response::text(503, "").with("Retry-After", "1"),
             Some(Fault::NotYet) => return Response::text(202, "").with("Retry-After", "1"),

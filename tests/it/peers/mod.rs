@@ -32,12 +32,16 @@ pub mod flood;
 pub mod gateway;
 /// An HTTPS server whose answers a test writes.
 pub mod https;
+/// A board's lights, and who drives them.
+pub mod lights;
 /// Lumberjack version 2 as the doubles speak it.
 pub mod lumberjack;
 /// Microsoft's clouds.
 pub mod microsoft;
 /// Mosquitto, broker and subscriber.
 pub mod mosquitto;
+/// Files of a test in place of the machine's own.
+pub mod place;
 /// What the kernel says of a process.
 pub mod process;
 /// Other people's programs: where they are, and running them.

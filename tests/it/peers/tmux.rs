@@ -29,6 +29,11 @@ pub struct Terminal {
 impl Terminal {
     /// Runs the command in a terminal of its own, as on a Linux console; `None` where tmux may be missing.
     pub fn run(command: &Command) -> Option<Self> {
+        Self::run_sized(command, SIZE)
+    }
+
+    /// As [`Terminal::run`], with this many columns and lines.
+    pub fn run_sized(command: &Command, (columns, lines): (&str, &str)) -> Option<Self> {
         if !have("tmux") {
             return None;
         }
@@ -39,7 +44,7 @@ impl Terminal {
         fs::write(folder.path().join("tmux.conf"), settings).unwrap();
         let server = format!("sapphire-{}-{}", std::process::id(), SERVERS.fetch_add(1, Ordering::Relaxed));
         let mut terminal = Self { server, folder, pid: 0 };
-        let mut start = terminal.tmux(&["new-session", "-d", "-x", SIZE.0, "-y", SIZE.1]);
+        let mut start = terminal.tmux(&["new-session", "-d", "-x", columns, "-y", lines]);
         let output = start.arg(command.get_program()).args(command.get_args()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         terminal.pid = terminal.asked("#{pane_pid}").parse().unwrap();

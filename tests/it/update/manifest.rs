@@ -14,7 +14,7 @@ use crate::peers::program::{have, run, text};
 use crate::peers::rauc::{Bundle, COMPATIBLE, Machine};
 use crate::peers::site::{Manner, Site};
 
-const PATH: &str = "/edge/sapphire-edge-x86_64.manifest";
+pub const PATH: &str = "/edge/sapphire-edge-x86_64.manifest";
 pub const BUNDLE: &str = "/edge/bundles/next.raucb";
 
 /// A publisher with a server and a key made by openssl, as the README says.
@@ -66,7 +66,7 @@ impl Publisher {
         })
     }
 
-    fn publish(&self, manifest: &Value) {
+    pub fn publish(&self, manifest: &Value) {
         self.site.put(PATH, self.sign(manifest, "key"));
     }
 
@@ -77,7 +77,7 @@ impl Publisher {
     }
 
     /// The box's settings, without `[update]`'s own keys and its tls table.
-    fn settings(&self, more: &str) -> String {
+    pub fn settings(&self, more: &str) -> String {
         let manifest = self.site.url("/edge/{compatible}.manifest");
         format!(
             "manifest = {manifest:?}\nkeys = {:?}\n{more}\n[update.tls]\nca = {:?}\n",

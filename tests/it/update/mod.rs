@@ -19,7 +19,7 @@ use crate::peers::appliance::{Appliance, program, until};
 use crate::peers::program::text;
 
 /// `update` with these arguments against a running program.
-fn update(edge: &Appliance, arguments: &[&str]) -> Output {
+pub fn update(edge: &Appliance, arguments: &[&str]) -> Output {
     program().arg("update").args(arguments).arg("--config").arg(edge.settings()).output().unwrap()
 }
 
@@ -52,7 +52,7 @@ fn shows(edge: &Appliance, what: &str, wanted: impl Fn(&Status) -> bool) -> Stat
 }
 
 /// Waits until RAUC is there and this boot is judged.
-fn ready(edge: &Appliance) -> Status {
+pub fn ready(edge: &Appliance) -> Status {
     shows(edge, "ready", |status| {
         let is_there = status.compatible.is_some() && status.unavailable.is_none() && !status.slots.is_empty();
         is_there && status.phase == Phase::Idle

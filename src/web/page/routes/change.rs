@@ -30,32 +30,42 @@ impl Applied {
     }
 }
 
-/// What came of a change of single keys.
+/// What came of the wish to take settings into use.
 pub(super) enum Came {
     /// It is in use, or will be.
     InUse(Applied),
     /// It is in use as soon as the page has started anew with it.
     PageAnew,
     /// The settings would be wrong with it.
-    Wrong(Vec<view::Problem>),
+    Wrong(Vec<SettingsProblem>),
 }
+
+impl Came {
+    /// What a reply says; an error says in words why the settings are as they were.
+    pub(super) fn of(reply: SettingsReply) -> Result<Self, String> {
+        match reply {
+            SettingsReply::Applied { confirm_within, later } => {
+                Ok(Self::InUse(Applied { confirm_within_seconds: confirm_within, later }))
+            }
+            SettingsReply::Done => Ok(Self::PageAnew),
+            SettingsReply::Checked { problems, .. } => Ok(Self::Wrong(problems)),
+            SettingsReply::TakenBack(why) => Err(why),
+            _ => Err(INSIDE.to_owned()),
+        }
+    }
+}
+
+/// Why there is nothing that could be said of a wish.
+const INSIDE: &str = "this did not work inside the box; try again";
 
 impl Shared {
     /// Puts a change of single keys into use, like a whole text.
     pub(super) async fn put_into_use(&self, from: IpAddr, by: &Visitor, edit: Edit) -> Result<Came, String> {
         let SettingsReply::Edited { text, version, .. } = self.ask_settings(Settings::Edit(edit)).await? else {
-            return Err("this did not work inside the box; try again".to_owned());
+            return Err(INSIDE.to_owned());
         };
         let wish = Settings::Apply { text, version, by: by.name.clone() };
-        match self.changed(from, by, wish).await? {
-            SettingsReply::Applied { confirm_within, later } => {
-                Ok(Came::InUse(Applied { confirm_within_seconds: confirm_within, later }))
-            }
-            SettingsReply::Done => Ok(Came::PageAnew),
-            SettingsReply::Checked { problems, .. } => Ok(Came::Wrong(listed(problems))),
-            SettingsReply::TakenBack(why) => Err(why),
-            _ => Err("this did not work inside the box; try again".to_owned()),
-        }
+        self.changed(from, by, wish).await.and_then(Came::of)
     }
 
     /// How the settings are, key by key.
@@ -68,7 +78,7 @@ impl Shared {
 }
 
 /// The field of a form that a problem is about: the last key of its path.
-pub(super) fn field_of(problem: &view::Problem) -> &str {
+pub(super) fn field_of(problem: &SettingsProblem) -> &str {
     let last = problem.key.rsplit('.').next().unwrap_or_default();
     last.split('[').next().unwrap_or_default()
 }

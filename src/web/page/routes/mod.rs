@@ -2,6 +2,7 @@
 
 mod accounts;
 mod api;
+mod calls;
 mod change;
 mod deeds;
 mod entries;
@@ -93,6 +94,7 @@ impl Shared {
             here,
             notice: None,
             troubles: snapshot.map(|snapshot| Trouble::all(&snapshot)).unwrap_or_default(),
+            support: self.context.board.support(),
             has_first_steps: visitor.is_some() && self.start.is_left(&self.context.kinds.borrow()),
         }
     }

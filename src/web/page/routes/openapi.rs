@@ -6,206 +6,19 @@ use serde_json::{Value, json};
 
 use super::super::view;
 use super::api::{Claim, Credentials, NewAccount, NewPassword, Session};
+use super::calls::{CALLS, Call, Needs};
 use super::change::Applied;
 use super::entries;
 use super::files::Content;
 use super::settings::{NewSettings, NewText};
-use super::upkeep::calls;
-
-/// One thing that can be asked.
-pub(super) struct Call {
-    pub(super) path: &'static str,
-    pub(super) method: &'static str,
-    pub(super) about: &'static str,
-    pub(super) needs: Needs,
-    /// The type of what is sent: one of ours, or a media type where it is no JSON.
-    pub(super) body: Option<&'static str>,
-    /// Status, and the type of what is answered.
-    pub(super) answer: (u16, Option<&'static str>),
-    /// Statuses of what can be refused, besides those that everything can be.
-    pub(super) refused: &'static [u16],
-}
-
-/// Who may ask.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Needs {
-    Nobody,
-    Session,
-}
+use super::upkeep;
 
 const SPAN: &str = "How far back the charts go.";
-
-/// All of them but those of the forms.
-const CALLS: [Call; 23] = [
-    call("/openapi.json", "get", "This document.", Needs::Nobody, (200, None)),
-    Call {
-        body: Some("Claim"),
-        refused: &[409, 422, 429, 500, 503],
-        ..call(
-            "/claim",
-            "post",
-            "Claims a new box: makes its first administrator.",
-            Needs::Nobody,
-            (200, Some("Session")),
-        )
-    },
-    Call {
-        body: Some("Credentials"),
-        refused: &[429, 500, 503],
-        ..call("/session", "post", "Logs in.", Needs::Nobody, (200, Some("Session")))
-    },
-    call("/session", "get", "Says who is logged in.", Needs::Session, (200, Some("Session"))),
-    Call { refused: &[403], ..call("/session", "delete", "Logs out.", Needs::Session, (204, None)) },
-    call("/overview", "get", "The box's health, with its charts.", Needs::Session, (200, Some("Overview"))),
-    call("/sources", "get", "All sources.", Needs::Session, (200, Some("Sources"))),
-    Call {
-        refused: &[404],
-        ..call(
-            "/sources/{id}",
-            "get",
-            "One source, with its numbers and chart.",
-            Needs::Session,
-            (200, Some("SourcePage")),
-        )
-    },
-    Call {
-        refused: &[503],
-        ..call("/ledger", "get", "What became of each source's events.", Needs::Session, (200, Some("Ledger")))
-    },
-    call("/audit", "get", "Who did what on the page, the newest first.", Needs::Session, (200, Some("Audit"))),
-    Call {
-        refused: &[403],
-        ..call("/accounts", "get", "All accounts. For administrators.", Needs::Session, (200, Some("Accounts")))
-    },
-    Call {
-        body: Some("NewAccount"),
-        refused: &[403, 409, 422, 500, 503],
-        ..call("/accounts", "post", "Makes an account. For administrators.", Needs::Session, (201, None))
-    },
-    Call {
-        refused: &[403, 404, 409, 500],
-        ..call("/accounts/{name}", "delete", "Takes an account away. For administrators.", Needs::Session, (204, None))
-    },
-    Call {
-        body: Some("NewPassword"),
-        refused: &[403, 422, 429, 500, 503],
-        ..call(
-            "/accounts/{name}/password",
-            "put",
-            "Sets the own password; all sessions of the account end, and a new one begins.",
-            Needs::Session,
-            (200, Some("Session")),
-        )
-    },
-    Call {
-        refused: &[409],
-        ..call(
-            "/settings",
-            "get",
-            "The settings in use, and the copies one can go back to.",
-            Needs::Session,
-            (200, Some("Settings")),
-        )
-    },
-    Call {
-        body: Some("NewSettings"),
-        refused: &[403, 409, 422],
-        ..call(
-            "/settings",
-            "put",
-            "Takes settings into use. For administrators.",
-            Needs::Session,
-            (200, Some("Applied")),
-        )
-    },
-    Call {
-        body: Some("NewText"),
-        refused: &[403, 409],
-        ..call(
-            "/settings/check",
-            "post",
-            "Says what is wrong with settings, and what is different. For administrators.",
-            Needs::Session,
-            (200, Some("Review")),
-        )
-    },
-    Call {
-        refused: &[404, 409],
-        ..call(
-            "/settings/copies/{number}",
-            "get",
-            "A copy of settings that have worked.",
-            Needs::Session,
-            (200, Some("Settings")),
-        )
-    },
-    Call {
-        refused: &[403, 409],
-        ..call(
-            "/settings/confirm",
-            "post",
-            "Keeps settings that wait to be confirmed. For administrators.",
-            Needs::Session,
-            (204, None),
-        )
-    },
-    Call {
-        refused: &[403, 409],
-        ..call(
-            "/settings/take-back",
-            "post",
-            "Goes back to the settings before. For administrators.",
-            Needs::Session,
-            (204, None),
-        )
-    },
-    Call {
-        refused: &[403, 500],
-        ..call(
-            "/files",
-            "get",
-            "Files that the settings can name. For administrators.",
-            Needs::Session,
-            (200, Some("Files")),
-        )
-    },
-    Call {
-        body: Some("Content"),
-        refused: &[403, 409, 422, 500],
-        ..call(
-            "/files/{name}",
-            "put",
-            "Keeps a secret, key or certificate in the box. For administrators.",
-            Needs::Session,
-            (204, None),
-        )
-    },
-    Call {
-        refused: &[403, 404, 409, 422, 500],
-        ..call(
-            "/files/{name}",
-            "delete",
-            "Takes a file away that nothing names. For administrators.",
-            Needs::Session,
-            (204, None),
-        )
-    },
-];
-
-pub(super) const fn call(
-    path: &'static str,
-    method: &'static str,
-    about: &'static str,
-    needs: Needs,
-    answer: (u16, Option<&'static str>),
-) -> Call {
-    Call { path, method, about, needs, body: None, answer, refused: &[] }
-}
 
 /// The document.
 pub(super) fn document() -> Value {
     let mut paths = serde_json::Map::new();
-    for call in CALLS.iter().chain(calls::CALLS).chain(&entries::CALLS) {
+    for call in CALLS.iter().chain(upkeep::calls::CALLS).chain(&entries::CALLS) {
         let at = paths.entry(call.path).or_insert_with(|| json!({}));
         if let Some(methods) = at.as_object_mut() {
             methods.insert(call.method.to_owned(), operation(call));
@@ -306,7 +119,7 @@ fn schemas() -> Value {
     let mut generator = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .into_generator();
-    for add in calls::SCHEMAS {
+    for add in upkeep::calls::SCHEMAS {
         add(&mut generator);
     }
     for add in [
@@ -366,7 +179,7 @@ mod tests {
         assert!(count > 30, "{count}");
         let calls: usize =
             document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
-        assert_eq!(calls, CALLS.len() + calls::CALLS.len() + entries::CALLS.len());
+        assert_eq!(calls, CALLS.len() + upkeep::calls::CALLS.len() + entries::CALLS.len());
         for name in ["Overview", "Session", "Claim", "SourceCard", "Trouble"] {
             assert!(document["components"]["schemas"][name].is_object(), "{name}");
         }

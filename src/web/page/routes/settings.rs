@@ -16,7 +16,7 @@ use super::super::account::Visitor;
 use super::super::guard::{Administrator, Named, Refusal, Seen, Sent, Vouched};
 use super::super::serve::Peer;
 use super::super::view::{self, Here, Notice};
-use super::change::{Applied, again, in_use, listed, trial_of, wrong};
+use super::change::{Applied, Came, again, in_use, listed, trial_of, wrong};
 use crate::control::{Answer, Settings, SettingsNow, SettingsReply};
 
 /// A settings file has 1 MiB at most; a form writes most characters of it as three.
@@ -252,21 +252,20 @@ async fn apply(
 ) -> Response {
     let text = form.text();
     let wish = Settings::Apply { text: text.clone(), version: form.version.clone(), by: visitor.name.clone() };
-    match shared.changed(from, &visitor, wish).await {
-        Ok(SettingsReply::Applied { confirm_within, later }) => {
-            show(&shared, &visitor, &uri, said(Ok(in_use(confirm_within, &later))), None).await
+    match shared.changed(from, &visitor, wish).await.and_then(Came::of) {
+        Ok(Came::InUse(Applied { confirm_within_seconds, later })) => {
+            show(&shared, &visitor, &uri, said(Ok(in_use(confirm_within_seconds, &later))), None).await
         }
-        Ok(SettingsReply::Done) => again(&shared),
-        Ok(SettingsReply::Checked { problems, .. }) => {
+        Ok(Came::PageAnew) => again(&shared),
+        Ok(Came::Wrong(problems)) => {
             let review = view::Review { problems: listed(problems), diff: String::new() };
             show(&shared, &visitor, &uri, None, Some((text, form.version, review))).await
         }
-        Ok(SettingsReply::TakenBack(why)) | Err(why) => {
+        Err(why) => {
             // What was typed is not lost.
             let review = shared.reviewed(text.clone()).await.unwrap_or_default();
             show(&shared, &visitor, &uri, said(Err(why)), Some((text, form.version, review))).await
         }
-        Ok(_) => show(&shared, &visitor, &uri, None, None).await,
     }
 }
 
@@ -331,14 +330,11 @@ async fn api_apply(
     Sent(new): Sent<NewSettings>,
 ) -> Response {
     let wish = Settings::Apply { text: new.text, version: new.version, by: visitor.name.clone() };
-    match shared.changed(from, &visitor, wish).await {
-        Ok(SettingsReply::Applied { confirm_within, later }) => {
-            Json(Applied { confirm_within_seconds: confirm_within, later }).into_response()
-        }
-        Ok(SettingsReply::Done) => Json(Applied::of_the_page()).into_response(),
-        Ok(SettingsReply::Checked { problems, .. }) => wrong(&listed(problems)),
-        Ok(SettingsReply::TakenBack(why)) | Err(why) => unknown(&shared, &uri, &why).into_response(),
-        Ok(_) => unknown(&shared, &uri, "this did not work inside the box").into_response(),
+    match shared.changed(from, &visitor, wish).await.and_then(Came::of) {
+        Ok(Came::InUse(applied)) => Json(applied).into_response(),
+        Ok(Came::PageAnew) => Json(Applied::of_the_page()).into_response(),
+        Ok(Came::Wrong(problems)) => wrong(&listed(problems)),
+        Err(why) => unknown(&shared, &uri, &why).into_response(),
     }
 }
 

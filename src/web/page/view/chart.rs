@@ -211,7 +211,7 @@ impl Row {
     }
 }
 
-/// Points that make one row: the table has 60, 48 or 62.
+/// Points that make one row: the table has 60, 48 or 62, or one less while the last is not over.
 const TOGETHER: usize = 6;
 
 /// What a row stands for.
@@ -231,9 +231,16 @@ impl Table {
         let title = |(chart, curve): &(&Chart, &Curve)| {
             if chart.curves.len() == 1 { chart.title.clone() } else { format!("{}: {}", chart.title, curve.name) }
         };
-        let rows = (0..series.span.points().div_ceil(group)).rev().map(|row| Row {
-            at: text::moment(series.from_seconds.saturating_add(row as u64 * group as u64 * series.step_seconds)),
-            values: curves.iter().map(|(chart, curve)| cell(chart.unit, curve, row * group, group)).collect(),
+        // Rows begin with whole minutes and the like, and those that are not over are left out: what was shown stays as it was.
+        let row_seconds = (group as u64).saturating_mul(series.step_seconds).max(1);
+        let into = series.from_seconds % row_seconds;
+        let skip = if into == 0 { 0 } else { (row_seconds - into).div_ceil(series.step_seconds.max(1)) as usize };
+        let rows = (0..series.span.points().saturating_sub(skip) / group).rev().map(|row| {
+            let first = skip + row * group;
+            Row {
+                at: text::moment(series.from_seconds.saturating_add(first as u64 * series.step_seconds)),
+                values: curves.iter().map(|(chart, curve)| cell(chart.unit, curve, first, group)).collect(),
+            }
         });
         let is_measured = |row: &Row| row.values.iter().any(|value| !value.is_empty());
         Self {

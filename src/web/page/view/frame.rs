@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::asset;
 use super::card::Trouble;
+use crate::status::Support;
 use crate::web::page::account::Role;
 
 /// Around a page.
@@ -23,6 +24,8 @@ pub struct Frame {
     pub notice: Option<Notice>,
     /// What is wrong with the box: a banner each. The overview shows its own, which change while one looks, and leaves these out.
     pub troubles: Vec<Trouble>,
+    /// Until when the version gets security updates.
+    pub support: Support,
     /// Whether the first steps of the box are left to be done: the overview points to them.
     pub has_first_steps: bool,
 }

@@ -1,7 +1,7 @@
 //! The pages as text: plain data in, HTML out.
 //!
 //! In: models, made from a snapshot of the board, the series of the history, the ledger, and what the page's own rooms know.
-//! Out: whole pages, the part of the overview that is pushed, and the assets. No HTTP, no I/O, no waiting, no clock. The models
+//! Out: whole pages, the pieces of the overview that are pushed, and the assets. No HTTP, no I/O, no waiting, no clock. The models
 //! of the pages are the answers of the JSON API as well, so that both say the same.
 //!
 //! Invariants: every text from outside is escaped by askama, and stands in a `bdi` where it could turn the direction of its
@@ -24,6 +24,7 @@ mod ledger;
 mod live;
 mod outlet;
 mod overview;
+mod pieces;
 mod settings;
 mod source;
 mod text;
@@ -45,6 +46,7 @@ pub(super) use frame::{Frame, Here, Notice, Visitor};
 pub(super) use ledger::Ledger;
 pub(super) use live::{Live, Replay};
 pub(super) use overview::Overview;
+pub(super) use pieces::Pieces;
 pub(super) use settings::{Copy, Problem, Review, Settings, Trial};
 pub(super) use source::{SourcePage, Sources};
 pub(super) use upkeep::certificate::Certificate;
@@ -57,11 +59,6 @@ use askama::Template;
 /// The overview, `/`; `page.span` says which tab is open.
 pub(super) fn overview(frame: &Frame, page: &Overview) -> String {
     overview::page(frame, page)
-}
-
-/// The part of the overview that changes: the data of the event `overview` at `/events?span=...`.
-pub(super) fn overview_part(page: &Overview) -> String {
-    overview::part(page)
 }
 
 /// The list of sources, `/sources`.

@@ -8,8 +8,9 @@ use super::card::{Kinds, SourceCard, Trouble};
 use super::chart::{Chart, Curve, Kind, Table, Unit};
 use super::frame::Frame;
 use super::outlet::{OutputCard, Part, QueueCard};
+use super::pieces::Pieces;
 use super::text;
-use crate::status::{Component, Gauge, Snapshot};
+use crate::status::{Component, Gauge, Snapshot, Support};
 use crate::web::page::history::{Series, Span};
 
 /// How the box is.
@@ -21,6 +22,8 @@ pub struct Overview {
     pub at: String,
     /// Seconds since the program started.
     pub uptime_seconds: u64,
+    /// Until when the firmware gets security updates.
+    pub support: Support,
     /// All that is wrong, what does not work at all first.
     pub troubles: Vec<Trouble>,
     /// How far back the charts go.
@@ -69,10 +72,10 @@ pub struct Numbers {
 
 /// A number with its name.
 #[derive(Clone, Debug)]
-struct Tile {
-    name: &'static str,
-    value: String,
-    note: String,
+pub(super) struct Tile {
+    pub(super) name: &'static str,
+    pub(super) value: String,
+    pub(super) note: String,
 }
 
 impl Verdict {
@@ -102,6 +105,7 @@ impl Overview {
             verdict: Verdict::of(snapshot),
             at: snapshot.at.clone(),
             uptime_seconds: snapshot.uptime_seconds,
+            support: snapshot.support.clone(),
             troubles: Trouble::all(snapshot),
             span: series.span,
             numbers,
@@ -114,19 +118,15 @@ impl Overview {
         }
     }
 
-    fn clock(&self) -> String {
+    pub(super) fn clock(&self) -> String {
         text::clock(&self.at)
     }
 
-    fn uptime(&self) -> String {
+    pub(super) fn uptime(&self) -> String {
         text::uptime(self.uptime_seconds)
     }
 
-    fn tabs(&self) -> [Tab; 3] {
-        tabs(self.span)
-    }
-
-    fn tiles(&self) -> [Tile; 6] {
+    pub(super) fn tiles(&self) -> [Tile; 6] {
         let numbers = &self.numbers;
         let tile = |name, value: String, note: &str| Tile { name, value, note: note.to_owned() };
         let oldest = text::oldest_words(numbers.queued, numbers.oldest_seconds);
@@ -207,18 +207,9 @@ pub(super) fn tabs(here: Span) -> [Tab; 3] {
 struct Page<'a> {
     frame: &'a Frame,
     page: &'a Overview,
-}
-
-#[derive(Debug, Template)]
-#[template(path = "overview_part.html", config = ".askama.toml")]
-struct Changing<'a> {
-    page: &'a Overview,
+    changing: String,
 }
 
 pub(super) fn page(frame: &Frame, page: &Overview) -> String {
-    super::render(&Page { frame, page })
-}
-
-pub(super) fn part(page: &Overview) -> String {
-    super::render(&Changing { page })
+    super::render(&Page { frame, page, changing: Pieces::of(page).whole() })
 }

@@ -76,6 +76,7 @@ fn frame(here: Here, text: &str, role: Role) -> Frame {
         here,
         notice: Some(Notice { done: false, text: text.to_owned() }),
         troubles: Trouble::all(&snapshot(text, text)),
+        support: crate::status::Support::default(),
         has_first_steps: true,
     }
 }
@@ -135,7 +136,7 @@ fn pages(text: &str) -> Vec<(&'static str, String)> {
         ("answered", answered(&stranger(text), text)),
         ("take", take(&of(Here::Sources), text, text)),
         ("overview", super::overview(&of(Here::Overview), &overview)),
-        ("overview_part", overview_part(&overview)),
+        ("overview_part", Pieces::of(&overview).whole()),
         ("sources", sources(&of(Here::Sources), &Sources::of(&snapshot, &series, &kinds))),
         ("source", source(&of(Here::Sources), &one)),
         ("live", live(&of(Here::Live), &look)),
@@ -292,7 +293,7 @@ fn the_page_shows_the_words_of_the_commands() {
         "1,235",
         "0.2",
         "957",
-        "33.0 MiB of 10.0 GiB",
+        "33 MiB of 10 GiB",
         "7.4 : 1",
         "1 min ago",
         "up 0 s",
@@ -378,4 +379,56 @@ fn the_models_are_what_the_api_answers() {
     assert!(schema["properties"]["verdict"].is_object(), "{schema}");
     let visitor = serde_json::to_string(&frame(Here::Live, "x", Role::Viewer)).unwrap();
     assert!(!visitor.contains("c5rf"), "the secret of the forms is for forms");
+}
+
+/// A box at a second after the tests' moment, at which nothing came since.
+fn idle(seconds: u64, sources: &[&str]) -> Overview {
+    let micros = std::sync::Arc::new((71_000_000 + seconds * 1_000_000).into());
+    let board = Board::new(Clock::Fixed(micros));
+    sources.iter().for_each(|id| board.handle(Component::Source, id).set(Health::Healthy));
+    board.handle(Component::Output, "gateway").set(Health::Healthy);
+    board.handle(Component::Queue, "queue").set(Health::Healthy);
+    Overview::of(&board.snapshot(), &series(Span::Hour, "firewalls"), &kinds("firewalls"))
+}
+
+#[test]
+fn only_what_changed_is_pushed() {
+    let before = Pieces::of(&idle(0, &["firewalls", "mail"]));
+    let whole = before.since(None).unwrap();
+    let said = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+    assert_eq!(said(&whole)["whole"], before.whole());
+    assert_eq!(before.since(Some(&before)), None, "nothing did");
+    // Two seconds later: the time, and nothing else.
+    let after = Pieces::of(&idle(2, &["firewalls", "mail"])).since(Some(&before)).unwrap();
+    let parts = said(&after)["parts"].as_array().unwrap().clone();
+    assert!(parts.len() == 1 && parts[0].as_str().unwrap().contains("data-part=\"verdict\""), "{after}");
+    println!("{} bytes were pushed, and {} are", whole.len(), after.len());
+    assert!(after.len() * 40 < whole.len(), "{} of {}", after.len(), whole.len());
+    // A source more is another page.
+    let more = Pieces::of(&idle(2, &["firewalls", "mail", "web"]));
+    assert_eq!(said(&more.since(Some(&before)).unwrap())["whole"], more.whole());
+}
+
+#[test]
+fn every_piece_is_one_element_with_a_name_of_its_own() {
+    let html = Pieces::of(&idle(0, &["firewalls", "mail"])).whole();
+    let tags = tags("overview", &html);
+    let names: Vec<&str> = tags.iter().filter_map(|tag| attribute(tag, "data-part")).collect();
+    for name in ["verdict", "troubles", "tiles", "chart flow", "table", "source mail", "queue", "output gateway"] {
+        assert_eq!(names.iter().filter(|other| **other == name).count(), 1, "{name} in {names:?}");
+    }
+}
+
+#[test]
+fn rows_of_the_table_stay_as_they_are_until_the_next_one_is_over() {
+    let table = |from: u64| {
+        let series = Series { from_seconds: 1_795_478_400 + from, ..series(Span::Hour, "firewalls") };
+        Overview::of(&snapshot("firewalls", "x"), &series, &Kinds::default()).table
+    };
+    let whole = table(0);
+    assert_eq!((whole.rows.len(), whole.rows[59].at.as_str()), (60, "2026-11-24T00:00:00.000Z"));
+    for from in [10, 20, 50] {
+        let rows = table(from).rows;
+        assert_eq!((rows.len(), &rows[0].at, &rows[58].at), (59, &whole.rows[0].at, &whole.rows[58].at), "{from}");
+    }
 }

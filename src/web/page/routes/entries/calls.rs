@@ -3,7 +3,7 @@
 use schemars::SchemaGenerator;
 
 use super::super::super::view;
-use super::super::openapi::{Call, Needs, call};
+use super::super::calls::{Call, Needs, call};
 use super::api::{ChangedEntry, NewEntry, Paused};
 use super::consent::{Answer, Link, Tenant};
 use super::devices::Keys;

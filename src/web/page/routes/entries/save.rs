@@ -6,9 +6,10 @@ use super::super::super::Shared;
 use super::super::super::account::Visitor;
 use super::super::super::audit::Deed;
 use super::super::super::serve::Peer;
+use super::super::change::Came;
 use super::draft::{Draft, Edited, Failure};
 use super::{Faults, List, Wish};
-use crate::control::{Edit, Settings, SettingsReply};
+use crate::control::{Edit, Settings};
 
 /// Who does something.
 #[derive(Clone, Copy, Debug)]
@@ -163,11 +164,10 @@ impl Shared {
     async fn applied(&self, who: Who<'_>, about: (Done, List, &str), edited: Edited) -> Result<(), Wrong> {
         let Edited { text, version, .. } = edited;
         let reply = self.ask_settings(Settings::Apply { text, version, by: who.visitor.name.clone() }).await;
-        let result = match reply {
-            Ok(SettingsReply::Applied { .. }) => Ok(()),
-            Ok(SettingsReply::Checked { problems, .. }) => Err(Wrong::Settings(problems)),
-            Ok(SettingsReply::TakenBack(why)) | Err(why) => Err(Wrong::Words(why)),
-            Ok(_) => Err(Wrong::Words("this did not work inside the box; try again".to_owned())),
+        let result = match reply.and_then(Came::of) {
+            Ok(Came::Wrong(problems)) => Err(Wrong::Settings(problems)),
+            Ok(Came::InUse(_) | Came::PageAnew) => Ok(()),
+            Err(why) => Err(Wrong::Words(why)),
         };
         self.note_deed(who, about, result.as_ref().copied().map_err(Wrong::words)).await;
         result

@@ -1,6 +1,7 @@
 //! What of this programs can ask, for the description of the API.
 
-use super::super::openapi::{Call, Needs, add, call};
+use super::super::calls::{Call, Needs, call};
+use super::super::openapi::add;
 use super::backup::{NewBackup, OldBackup, Restored};
 use super::certificate::NewCertificate;
 use super::machine::{NewCard, NewName, NewTime};

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::super::change::{Applied, Came, again, field_of, in_use, trial_of, wrong};
+use super::super::change::{Applied, Came, again, field_of, in_use, listed, trial_of, wrong};
 use super::unknown;
 use crate::control::Edit;
 use crate::host;
@@ -158,7 +158,7 @@ impl Shared {
                 ..Card::default()
             })
             .collect();
-        for host::Card { name, mac, has_link } in found {
+        for host::Card { name, mac, has_link, .. } in found {
             match cards.iter_mut().find(|card| card.name == name) {
                 Some(card) => (card.is_there, card.has_link, card.mac) = (true, has_link, mac),
                 None => cards.push(Card { name, is_there: true, has_link, mac, ..Card::default() }),
@@ -280,7 +280,7 @@ fn answer(shared: &Shared, uri: &Uri, result: Result<Came, String>) -> Response 
     match result {
         Ok(Came::InUse(applied)) => Json(applied).into_response(),
         Ok(Came::PageAnew) => Json(Applied::of_the_page()).into_response(),
-        Ok(Came::Wrong(problems)) => wrong(&problems),
+        Ok(Came::Wrong(problems)) => wrong(&listed(problems)),
         Err(why) => unknown(shared, uri, &why).into_response(),
     }
 }

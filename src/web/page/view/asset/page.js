@@ -6,24 +6,34 @@
   const MOST_ROWS = 500;
   const at = (id) => document.getElementById(id);
 
-  // Keeps what a person opened, where the focus is, and how far tables are moved, while the part around them is renewed.
-  function renew(part, html) {
-    const fresh = document.createElement("template");
-    fresh.innerHTML = html;
-    const old = [...part.querySelectorAll("details")];
-    [...fresh.content.querySelectorAll("details")].forEach((details, index) => {
+  const all = (root, selector) => [...(root.matches?.(selector) ? [root] : []), ...root.querySelectorAll(selector)];
+
+  function parsed(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content;
+  }
+
+  // Keeps what a person opened, where the focus is, and how far tables are moved, while a part is renewed: what is in it, or, where
+  // it is a piece, itself.
+  function renew(part, fresh) {
+    const piece = fresh.firstElementChild?.dataset.part === part.dataset.part && part.dataset.part ? fresh.firstElementChild : null;
+    const old = all(part, "details");
+    all(fresh, "details").forEach((details, index) => {
       details.open = (details.id ? old.find((one) => one.id === details.id) : old[index])?.open ?? false;
     });
     const key = (element) => element.id || element.getAttribute("href") || element.getAttribute("aria-label") ||
       (element.matches("summary") ? element.closest("details").id + " summary" : "");
     const inside = part.contains(document.activeElement) ? key(document.activeElement) : "";
-    const moved = new Map([...part.querySelectorAll("[role=region]")].map((one) => [key(one), [one.scrollLeft, one.scrollTop]]));
-    part.replaceChildren(fresh.content);
-    for (const one of part.querySelectorAll("[role=region]")) {
+    const moved = new Map(all(part, "[role=region]").map((one) => [key(one), [one.scrollLeft, one.scrollTop]]));
+    if (piece) part.replaceWith(piece);
+    else part.replaceChildren(fresh);
+    const now = piece ?? part;
+    for (const one of all(now, "[role=region]")) {
       [one.scrollLeft, one.scrollTop] = moved.get(key(one)) ?? [0, 0];
     }
     if (inside) {
-      const again = [...part.querySelectorAll("a, summary, [tabindex]")].find((one) => key(one) === inside);
+      const again = all(now, "a, summary, [tabindex]").find((one) => key(one) === inside);
       again?.focus({ preventScroll: true });
     }
   }
@@ -36,12 +46,33 @@
   function overview(part) {
     const lost = at("lost"), phase = part.dataset.phase;
     let sentence = at("verdict")?.textContent.trim();
+    // What was pushed and is not shown yet: all of it, and then pieces by their names.
+    let whole = "";
+    const pieces = new Map();
+    const draw = () => {
+      // Who marks a number wants to copy it: what came meanwhile is shown with a later push.
+      if (whole) {
+        if (isRead(part)) return;
+        renew(part, parsed(whole));
+        whole = "";
+      }
+      for (const [name, html] of pieces) {
+        const old = [...part.querySelectorAll("[data-part]")].find((one) => one.dataset.part === name);
+        if (old && isRead(old)) continue;
+        if (old) renew(old, parsed(html));
+        pieces.delete(name);
+      }
+    };
     const events = new EventSource(part.dataset.events);
     events.addEventListener(part.dataset.name ?? "overview", (event) => {
       lost.hidden = true;
-      // Who marks a number wants to copy it: the next push comes soon.
-      if (isRead(part)) return;
-      renew(part, event.data);
+      const said = part.dataset.name ? { whole: event.data } : JSON.parse(event.data);
+      if (said.whole) {
+        whole = said.whole;
+        pieces.clear();
+      }
+      for (const html of said.parts ?? []) pieces.set(parsed(html).firstElementChild.dataset.part, html);
+      draw();
       // What can be done is another thing now: the forms around the part come anew.
       const next = part.querySelector("[data-phase]")?.dataset.phase;
       if (phase && next && next !== phase) location.replace(part.dataset.again);

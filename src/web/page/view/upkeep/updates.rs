@@ -4,7 +4,6 @@ use askama::Template;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::quantity::Size;
 use crate::update::{self, Phase};
 use crate::web::page::view::Frame;
 use crate::web::page::view::text;
@@ -177,7 +176,7 @@ impl Updates {
     }
 
     fn largest(&self) -> String {
-        Size(self.largest).to_string()
+        text::size(self.largest)
     }
 
     fn clock(&self, at: &str) -> String {

@@ -72,6 +72,8 @@ mod peers;
 mod pressure;
 /// tinyproxy on the way out.
 mod proxy;
+/// A day without a fault, and no alarm.
+mod quiet_day;
 /// Our Lumberjack output against our Lumberjack source.
 mod relay;
 /// SIGHUP.

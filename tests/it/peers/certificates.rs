@@ -53,6 +53,18 @@ impl Authority {
         self.sign(names[0], CertificateParams::new(all).unwrap())
     }
 
+    /// A certificate that began yesterday and ends in so many days.
+    pub fn ending_in(&self, days: u32, name: &str) -> Identity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let now = jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date();
+        let day = |date: jiff::civil::Date| {
+            date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+        };
+        params.not_before = day(now.yesterday().unwrap());
+        params.not_after = day(now.saturating_add(jiff::Span::new().days(i64::from(days))));
+        self.sign(name, params)
+    }
+
     /// A certificate that was valid in the year 2020.
     pub fn expired(&self, name: &str) -> Identity {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();

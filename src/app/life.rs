@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::again::Agains;
@@ -22,6 +22,15 @@ use crate::status::{Component, Health};
 const TICK: Duration = Duration::from_secs(1);
 /// How often it looks whether the listeners are bound while they are starting.
 const STARTING_TICK: Duration = Duration::from_millis(20);
+/// What starts beside the data path (the page, the watch over the machine, updates) has come up by then.
+const ALL_UP_AFTER: Duration = Duration::from_secs(4);
+
+/// Gives back the memory of code that only a start needs.
+fn give_back() {
+    if let Err(error) = code::give_back() {
+        tracing::debug!(%error, "the memory of code that is not needed any more is kept");
+    }
+}
 
 /// A running appliance.
 pub(super) struct Life {
@@ -72,6 +81,7 @@ impl Life {
     pub(super) async fn run(mut self, stop: CancellationToken, mut signals: Signals) -> Ended {
         self.parts.board.handle(Component::Box, "settings").set(self.host.settings_health());
         self.start();
+        let mut all_up = None;
         let lost = loop {
             let tick = if self.settling { STARTING_TICK } else { TICK };
             tokio::select! {
@@ -89,9 +99,11 @@ impl Life {
             self.judge_changes().await;
             if came_up {
                 self.keep_settings().await;
-                if let Err(error) = code::give_back() {
-                    tracing::debug!(%error, "the memory of code that is not needed any more is kept");
-                }
+                give_back();
+                all_up = Some(Instant::now() + ALL_UP_AFTER);
+            }
+            if all_up.take_if(|at| Instant::now() >= *at).is_some() {
+                give_back();
             }
         };
         if let Some(reason) = &lost {

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::answers::Answers;
 use crate::clock::Clock;
 use crate::control::{self, Answer, Handler as _};
-use crate::event::ApplianceId;
 use crate::fleet::Neighbours;
 use crate::status::Snapshot;
 use crate::support::{self, Facts};
@@ -28,10 +27,6 @@ pub(super) struct Neighbourhood {
 impl Neighbours for Neighbourhood {
     fn name(&self) -> String {
         self.answers.name.borrow().to_string()
-    }
-
-    fn appliance(&self) -> Option<ApplianceId> {
-        self.answers.look.get()?.window.appliance()
     }
 
     fn snapshot(&self) -> Snapshot {

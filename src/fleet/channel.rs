@@ -14,13 +14,14 @@ use super::command::LONGEST;
 use super::deed::Done;
 use super::desk::Desk;
 use super::identity::Identity;
-use super::link::{Happened, Link, Trouble};
+use super::link::{Happened, Link};
 use super::message::{Kind, OFFERS, body, command_topic};
 use super::outbox::Outbox;
 use super::replay::Replay;
 use super::store::Store;
+use super::trouble::Trouble;
 use super::{Config, Context, Neighbours, picture};
-use crate::event::{ApplianceId, Notice};
+use crate::event::Notice;
 use crate::net::mqtt::{Broker, Event, MqttError, Reason, Will};
 use crate::net::tls::{ClientConfig, Connector};
 use crate::net::{Backoff, Dialer};
@@ -48,7 +49,6 @@ pub(super) struct Channel<N> {
     pub(super) context: Context<N>,
     pub(super) outbox: Outbox,
     pub(super) desk: Desk,
-    appliance: ApplianceId,
     pub(super) tls: ClientConfig,
     connector: Option<Connector>,
     identity: Option<Identity>,
@@ -78,7 +78,7 @@ enum Step {
 
 impl<N: Neighbours> Channel<N> {
     /// Opens its files. Blocks on the disk.
-    pub(super) fn open(config: Config, context: Context<N>, appliance: ApplianceId, folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(config: Config, context: Context<N>, folder: &Path) -> io::Result<Self> {
         let (store, replay) = (Store::open(folder)?, Replay::open(folder)?);
         let (tls, now, dropped) = (config.client(&context.state_dir), Instant::now(), store.dropped());
         let outbox = Outbox::new(context.clock.clone(), store);
@@ -87,7 +87,6 @@ impl<N: Neighbours> Channel<N> {
             context,
             outbox,
             desk: Desk::new(replay),
-            appliance,
             tls,
             connector: None,
             identity: None,
@@ -101,7 +100,7 @@ impl<N: Neighbours> Channel<N> {
             next_minute: now,
             dropped,
         };
-        if let Ok(identity) = channel.certificate() {
+        if let Ok(identity) = Identity::read(channel.tls.cert.as_deref(), channel.context.appliance) {
             channel.is_called(identity);
         }
         Ok(channel)
@@ -195,7 +194,7 @@ impl<N: Neighbours> Channel<N> {
     async fn follow_certificate(&mut self) {
         let Some(identity) = &self.identity else { return };
         let is_other = |new: &Identity| new.fingerprint != identity.fingerprint;
-        let Some(new) = self.certificate().ok().filter(is_other) else { return };
+        let Some(new) = self.certificate().await.ok().filter(is_other) else { return };
         // The key may come a moment after it.
         let Ok(connector) = self.tls.build() else { return };
         self.connector = Some(connector);
@@ -210,9 +209,11 @@ impl<N: Neighbours> Channel<N> {
         }
     }
 
-    fn certificate(&self) -> Result<Identity, Trouble> {
-        let path = self.tls.cert.clone().unwrap_or_default();
-        Identity::read(&path, self.appliance)
+    /// Who the box is by now. A disk that hangs must not hold up what else this thread does: the page, the watchdog.
+    fn certificate(&self) -> impl Future<Output = Result<Identity, Trouble>> + Send + use<N> {
+        let (path, appliance) = (self.tls.cert.clone(), self.context.appliance);
+        let read = tokio::task::spawn_blocking(move || Identity::read(path.as_deref(), appliance));
+        async { read.await.unwrap_or_else(|error| Err(Trouble::said(&error, "it is tried again by itself"))) }
     }
 
     fn is_called(&mut self, identity: Identity) {
@@ -226,7 +227,7 @@ impl<N: Neighbours> Channel<N> {
     async fn happened(&mut self, happened: Happened) {
         match happened {
             Happened::TryNow => {
-                if let Err(trouble) = self.dial() {
+                if let Err(trouble) = self.dial().await {
                     self.trouble = Some(trouble);
                     self.link = Link::Down(Instant::now() + UNENROLLED);
                 }
@@ -259,8 +260,8 @@ impl<N: Neighbours> Channel<N> {
     }
 
     /// Begins to make a connection.
-    fn dial(&mut self) -> Result<(), Trouble> {
-        let identity = self.certificate()?;
+    async fn dial(&mut self) -> Result<(), Trouble> {
+        let identity = self.certificate().await?;
         self.is_called(identity);
         let connector = match &self.connector {
             Some(connector) => connector.clone(),

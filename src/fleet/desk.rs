@@ -141,7 +141,7 @@ impl<N: Neighbours> Channel<N> {
         if is_for_all && arrived.payload.is_empty() {
             return Ok(());
         }
-        let keys = self.keys()?;
+        let keys = self.keys().await?;
         let now = self.context.clock.now();
         let command = command::open(&arrived.payload, Rules { keys: &keys, id: &id, now, is_for_all })?;
         if is_for_all {
@@ -166,12 +166,18 @@ impl<N: Neighbours> Channel<N> {
         self.accept(id, deed)
     }
 
-    fn keys(&self) -> Result<PublicKeys, Refusal> {
-        let impossible = |words: String| Refusal::new(Wrong::Impossible, words);
-        let Some(path) = &self.config.keys else {
-            return Err(impossible("this box takes no commands: its settings name no fleet.keys".to_owned()));
-        };
-        PublicKeys::read(path).map_err(|error| impossible(format!("fleet.keys: {error}")))
+    /// Whoever may command by now. They are few and seldom, so the file is read for each.
+    fn keys(&self) -> impl Future<Output = Result<PublicKeys, Refusal>> + Send + use<N> {
+        let path = self.config.keys.clone();
+        async {
+            let impossible = |words: String| Refusal::new(Wrong::Impossible, words);
+            let Some(path) = path else {
+                return Err(impossible("this box takes no commands: its settings name no fleet.keys".to_owned()));
+            };
+            let read = tokio::task::spawn_blocking(move || PublicKeys::read(&path)).await;
+            let read = read.map_err(|error| impossible(format!("fleet.keys: {error}")))?;
+            read.map_err(|error| impossible(format!("fleet.keys: {error}")))
+        }
     }
 
     /// Puts a command in the row, unless it is an offer that is not for this box.

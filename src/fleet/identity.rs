@@ -7,7 +7,7 @@ use crate::event::ApplianceId;
 use crate::net::tls::{Fingerprint, Said, TlsError};
 use crate::status::Cause;
 
-use super::link::Trouble;
+use super::trouble::Trouble;
 
 /// Longest id: it stands in every topic.
 const LONGEST: usize = 64;
@@ -22,7 +22,8 @@ pub(super) struct Identity {
 
 impl Identity {
     /// Reads the certificate. Blocks on the disk, briefly.
-    pub(super) fn read(certificate: &Path, appliance: ApplianceId) -> Result<Self, Trouble> {
+    pub(super) fn read(certificate: Option<&Path>, appliance: ApplianceId) -> Result<Self, Trouble> {
+        let certificate = certificate.unwrap_or(Path::new(""));
         let said = Said::in_file(certificate).map_err(|error| trouble(certificate, &error))?;
         let id = said.common_name.unwrap_or_else(|| appliance.to_string());
         if !is_id(&id) {
@@ -40,8 +41,8 @@ pub fn id_of(certificate: &Path) -> Option<String> {
     Said::in_file(certificate).ok()?.common_name.filter(|name| is_id(name))
 }
 
-/// A level of a topic without wildcards, which access lists can name.
-fn is_id(text: &str) -> bool {
+/// Whether this can stand in a certificate's name and in a topic: one level without wildcards, which access lists can name.
+pub(super) fn is_id(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (1..=LONGEST).contains(&text.len()) && text.chars().all(is_plain)
 }
@@ -53,9 +54,7 @@ fn trouble(certificate: &Path, error: &TlsError) -> Trouble {
         let todo = format!("enrol the box, or put its certificate and key there: {}", certificate.display());
         return Trouble::new("this box has no certificate for the fleet yet", todo).because(Cause::Tls);
     }
-    let words = error.to_string();
-    let (what, todo) = words.split_once("; ").unwrap_or((&words, "put a good one in its place"));
-    Trouble::new(what, todo).because(Cause::Tls)
+    Trouble::said(error, "put a good one in its place").because(Cause::Tls)
 }
 
 #[cfg(test)]
@@ -68,18 +67,23 @@ mod tests {
         let ca = Ca::new();
         let pair = ca.pair("box", &["box"]);
         // The helper's certificates have a blank in their names.
-        let trouble = Identity::read(&pair.cert, ApplianceId(7)).unwrap_err();
+        let trouble = Identity::read(Some(&pair.cert), ApplianceId(7)).unwrap_err();
         assert!(trouble.what.contains("is no box's id"), "{trouble:?}");
         assert_eq!(id_of(&pair.cert), None);
         let named = ca.path("named.pem");
         std::fs::write(&named, super::super::tests::certificate("edge-7", &ca.path("named.key"))).unwrap();
-        assert_eq!(Identity::read(&named, ApplianceId(7)).unwrap().id, "edge-7");
+        assert_eq!(Identity::read(Some(&named), ApplianceId(7)).unwrap().id, "edge-7");
         let nameless = ca.path("nameless.pem");
         std::fs::write(&nameless, super::super::tests::certificate("", &ca.path("nameless.key"))).unwrap();
-        assert_eq!(Identity::read(&nameless, ApplianceId(7)).unwrap().id, "0000000000000007");
-        let missing = Identity::read(&ca.path("none.pem"), ApplianceId(7)).unwrap_err();
+        assert_eq!(Identity::read(Some(&nameless), ApplianceId(7)).unwrap().id, "0000000000000007");
+        let missing = Identity::read(Some(&ca.path("none.pem")), ApplianceId(7)).unwrap_err();
         assert!(missing.what.contains("no certificate for the fleet yet") && missing.todo.contains("none.pem"));
         std::fs::write(ca.path("bad.pem"), "nothing").unwrap();
-        assert!(Identity::read(&ca.path("bad.pem"), ApplianceId(7)).unwrap_err().what.contains("holds no certificate"));
+        assert!(
+            Identity::read(Some(&ca.path("bad.pem")), ApplianceId(7))
+                .unwrap_err()
+                .what
+                .contains("holds no certificate")
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::trouble::Trouble;
 use crate::net::mqtt::{Connection, Event, MqttError};
 use crate::status::{Cause, Health};
 
@@ -65,24 +66,7 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Why the channel does not work, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) what: String,
-    pub(super) todo: String,
-    cause: Option<Cause>,
-}
-
 impl Trouble {
-    pub(super) fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { what: what.into(), todo: todo.into(), cause: None }
-    }
-
-    pub(super) fn because(mut self, cause: Cause) -> Self {
-        self.cause = Some(cause);
-        self
-    }
-
     pub(super) fn of(error: &MqttError) -> Self {
         let cause = match error {
             error if error.is_tls() => Cause::Tls,

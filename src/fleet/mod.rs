@@ -39,6 +39,7 @@ mod stage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 pub use identity::id_of;
 pub use schema::SCHEMAS;
@@ -51,11 +52,9 @@ use std::future::Future;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::{Mutex, broadcast};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -65,15 +64,10 @@ use crate::status::{Handle, Snapshot};
 use crate::update;
 use channel::Channel;
 
-/// How often it is looked whether the queue is open, which knows the box's id.
-const WAIT: Duration = Duration::from_millis(200);
-
 /// What the channel asks of the box.
 pub trait Neighbours: Send + Sync + 'static {
     /// The box's name.
     fn name(&self) -> String;
-    /// The box's id; nothing while the queue is not open.
-    fn appliance(&self) -> Option<ApplianceId>;
     /// The state of everything now.
     fn snapshot(&self) -> Snapshot;
     /// What each source's events came to (`queue::Totals` by id); an error says why that is not known.
@@ -107,6 +101,8 @@ pub fn heard(teller: &Teller) -> Heard {
 pub struct Context<N> {
     /// The folder of all state; the channel keeps its own in `fleet` there.
     pub state_dir: PathBuf,
+    /// The box, in the ids of its events.
+    pub appliance: ApplianceId,
     /// The box's other rooms.
     pub neighbours: Arc<N>,
     /// Its own line.
@@ -135,21 +131,12 @@ pub fn folder(state_dir: &Path) -> PathBuf {
 /// # Cancel safety
 /// Dropping it loses what was told within the last second at most; the broker says then that the box was lost.
 pub async fn run<N: Neighbours>(config: Config, context: Context<N>) -> Result<(), String> {
-    let appliance = loop {
-        if let Some(appliance) = context.neighbours.appliance() {
-            break appliance;
-        }
-        tokio::select! {
-            () = context.stop.cancelled() => return Ok(()),
-            () = sleep(WAIT) => {}
-        }
-    };
     let folder = folder(&context.state_dir);
     let made = DirBuilder::new().recursive(true).mode(0o750).create(&folder);
     let words = |error| format!("{} cannot be used ({error}); check the disk and its rights", folder.display());
     made.map_err(words)?;
     let heard = context.heard.clone();
     let mut heard = heard.0.lock().await;
-    Channel::open(config, context, appliance, &folder).map_err(words)?.run(&mut heard).await;
+    Channel::open(config, context, &folder).map_err(words)?.run(&mut heard).await;
     Ok(())
 }

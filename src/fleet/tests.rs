@@ -34,10 +34,6 @@ impl Neighbours for Well {
         "edge".to_owned()
     }
 
-    fn appliance(&self) -> Option<ApplianceId> {
-        Some(ApplianceId(7))
-    }
-
     fn snapshot(&self) -> Snapshot {
         self.0.snapshot()
     }
@@ -104,6 +100,7 @@ impl Alone {
     async fn run(&self, time: Duration, every: u64) {
         let context = Context {
             state_dir: self.folder.path().to_owned(),
+            appliance: ApplianceId(7),
             neighbours: Arc::new(Well(self.board.clone())),
             status: self.board.handle(Component::Box, "fleet"),
             clock: Clock::Fixed(Arc::clone(&self.micros)),

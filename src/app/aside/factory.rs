@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{Known, Placed};
 use crate::app::answers::Answers;
@@ -15,6 +16,7 @@ use crate::app::supervise::Factory;
 use crate::clock::{self, Clock};
 use crate::config::{Config, samples};
 use crate::control::Server;
+use crate::event::ApplianceId;
 use crate::fleet;
 use crate::host;
 use crate::status::{Board, Component, Health};
@@ -70,20 +72,16 @@ pub(super) fn channel(board: Board, wanted: Placed<fleet::Config>, known: Known)
     // What is told between two runs is told by the next.
     let heard = fleet::heard(&known.doors.teller);
     Box::new(move |stop| {
-        let context = fleet::Context {
-            state_dir: wanted.state_dir.clone(),
-            neighbours: Arc::new(Neighbourhood {
-                answers: answers(&board, &known),
-                file: known.file.clone(),
-                state_dir: wanted.state_dir.clone(),
-            }),
-            status: board.handle(Component::Box, "fleet"),
-            clock: Clock::System,
-            teller: known.doors.teller.clone(),
-            heard: heard.clone(),
-            stop,
-        };
-        Box::pin(fleet::run(wanted.config.clone(), context))
+        let (board, wanted, known, heard) = (board.clone(), wanted.clone(), known.clone(), heard.clone());
+        Box::pin(async move {
+            let Some(appliance) = appliance(&known, &stop).await else { return Ok(()) };
+            let (answers, file) = (answers(&board, &known), known.file);
+            let neighbours = Arc::new(Neighbourhood { answers, file, state_dir: wanted.state_dir.clone() });
+            let (status, teller) = (board.handle(Component::Box, "fleet"), known.doors.teller);
+            let (state_dir, clock) = (wanted.state_dir, Clock::System);
+            let context = fleet::Context { state_dir, appliance, neighbours, status, clock, teller, heard, stop };
+            fleet::run(wanted.config, context).await
+        })
     })
 }
 
@@ -91,21 +89,22 @@ pub(super) fn certificate(board: Board, wanted: Placed<fleet::Config>, known: Kn
     Box::new(move |stop| {
         let (wanted, known, status) = (wanted.clone(), known.clone(), board.handle(Component::Box, CERTIFICATE));
         Box::pin(async move {
-            // The queue knows the box's id, and opens at its own time.
-            let id = loop {
-                if let Some(id) = known.look.get().and_then(|look| look.window.appliance()) {
-                    break id.to_string();
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = sleep(LOOK) => {}
-                }
-            };
-            let (state_dir, teller) = (wanted.state_dir, known.doors.teller);
+            let Some(appliance) = appliance(&known, &stop).await else { return Ok(()) };
+            let (state_dir, id, teller) = (wanted.state_dir, appliance.to_string(), known.doors.teller);
             let context = fleet::enrolment::Context { state_dir, id, status, clock: Clock::System, teller, stop };
             fleet::enrolment::run(wanted.config, context).await
         })
     })
+}
+
+/// The box in the ids of its events, once the queue is open, which knows it; nothing if the program stops before.
+async fn appliance(known: &Known, stop: &CancellationToken) -> Option<ApplianceId> {
+    loop {
+        if let Some(appliance) = known.look.get().and_then(|look| look.window.appliance()) {
+            return Some(appliance);
+        }
+        stop.run_until_cancelled(sleep(LOOK)).await?;
+    }
 }
 
 /// The types of all sources and outputs, by their ids.

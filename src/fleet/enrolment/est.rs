@@ -12,8 +12,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Trouble;
 use super::certs_only;
+use crate::fleet::trouble::Trouble;
 use crate::net::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use crate::net::http::{HttpClient, HttpError, Reach, Url};
 use crate::secret::Secret;
@@ -156,14 +156,13 @@ fn refused(proof: &Proof<'_>, code: u16) -> Trouble {
 }
 
 fn of_http(error: &HttpError) -> Trouble {
-    let words = error.to_string();
-    let (what, todo) = words.split_once("; ").unwrap_or((&words, "the box tries again by itself"));
+    let said = Trouble::said(error, "the box tries again by itself");
     let cause = match error {
         HttpError::Dial(dial) if !dial.is_tls() => Cause::Unreachable,
         HttpError::Dial(_) | HttpError::Tls(_) => Cause::Tls,
         _ => Cause::Protocol,
     };
-    Trouble::new(format!("the enrolment server: {what}"), todo).because(cause)
+    Trouble::new(format!("the enrolment server: {}", said.what), said.todo).because(cause)
 }
 
 #[cfg(test)]

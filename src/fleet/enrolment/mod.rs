@@ -6,8 +6,9 @@
 //! is away are two faults with words of their own.
 //!
 //! Invariants: the private key is made on the box and never leaves it; what the server answers is taken only if it is for our key and
-//! our id, holds now, and a server that trusts the enrolment server's own roots would take it; the certificate before stays in use
-//! until the next one is on the disk; the secret is wiped only after that, and is never used again.
+//! our id, has not ended, and a server that trusts the enrolment server's own roots would take it; the certificate before stays in use
+//! until the next one is on the disk; the secret is wiped only after that, and is never used again. If the power goes between the
+//! server's answer and the disk, the secret is used and a new file has to be brought.
 //!
 //! When: with the secret, at once. Renewed when two thirds of its life are over and up to a twelfth later, at random, so that boxes
 //! which were enrolled together do not come back together; until it ends there is a quarter of its life to try again in. After its
@@ -19,11 +20,14 @@
 mod certs_only;
 mod est;
 mod keep;
+mod step;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use keep::OneTime;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,14 +35,18 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
+use super::identity::is_id;
+use super::trouble::Trouble;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Notice, Teller};
 use crate::net::Backoff;
 use crate::net::http::{Reach, Url};
-use crate::net::tls::own::{Issued, OwnKey, Subject, would_be_taken};
+use crate::net::tls::own::{Issued, Subject};
 use crate::status::{Cause, Handle, Health};
 use est::{Est, Granted, Proof};
 use keep::{Folder, LONGEST_SECRET, Mark};
+use step::{Have, Step};
+use wanted::Wanted;
 
 /// A server that restarts is back within seconds; one that is away is asked once an hour.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -85,104 +93,16 @@ pub fn keep_secret(state_dir: &Path, one_time: &OneTime) -> Result<(), String> {
     put.map_err(|error| format!("the disk does not take the one-time secret: {error}"))
 }
 
-/// Whether this can stand in a certificate's name and in a topic of the broker (no wildcard, no level of its own).
-fn is_id(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (1..=64).contains(&text.len()) && text.chars().all(is_plain)
-}
-
 /// Whether these settings leave it to the box to get its certificate.
 #[must_use]
 pub fn is_wanted(config: &Config) -> bool {
     config.enrolment.is_some() && config.tls.cert.is_none() && config.tls.key.is_none()
 }
 
-/// Why there is no certificate, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Trouble {
-    what: String,
-    todo: String,
-    cause: Option<Cause>,
-    /// When the server wants to be asked again.
-    wait: Option<Duration>,
-}
-
 impl Trouble {
-    fn new(what: impl Into<String>, todo: impl Into<String>) -> Self {
-        Self { what: what.into(), todo: todo.into(), cause: None, wait: None }
-    }
-
-    fn because(self, cause: Cause) -> Self {
-        Self { cause: Some(cause), ..self }
-    }
-
-    fn after(self, wait: Duration) -> Self {
-        Self { wait: Some(wait.max(Duration::from_secs(1))), ..self }
-    }
-
     fn disk(error: &impl std::fmt::Display) -> Self {
         Self::new(format!("the box's key or certificate cannot be kept or read: {error}"), "look at the disk's state")
     }
-}
-
-/// What there is to do.
-#[derive(Debug)]
-enum Step {
-    /// Nothing, until then.
-    Rest(Timestamp),
-    /// The certificate is to be got with the secret.
-    First(OneTime),
-    /// It is to be renewed.
-    Renew(Vec<u8>),
-    /// Nothing can be done without somebody.
-    Stuck(Trouble),
-}
-
-/// What is in the box.
-#[derive(Debug)]
-struct Have {
-    certificate: Option<(Issued, Vec<u8>)>,
-    secret: Option<OneTime>,
-}
-
-impl Have {
-    fn look(folder: &Folder) -> Result<Self, Trouble> {
-        let chain = folder.certificate().map_err(|error| Trouble::disk(&error))?;
-        // One that is none is as good as none: it is got or asked for again.
-        let first = chain.into_iter().next().and_then(|der| Some((Issued::read(&der).ok()?, der)));
-        let secret = folder.secret().map_err(|error| Trouble::disk(&error))?;
-        Ok(Self { certificate: first, secret })
-    }
-
-    /// What follows from it now; `late` from 0 to 1 says how much of the spread this box waits.
-    fn step(self, now: Timestamp, late: f64) -> Step {
-        match (self.certificate, self.secret) {
-            (_, Some(secret)) => Step::First(secret),
-            (Some((issued, der)), None) if now < issued.ends => match due(&issued, late) {
-                due if now >= due => Step::Renew(der),
-                due => Step::Rest(due),
-            },
-            (Some((issued, _)), None) => {
-                let what = format!(
-                    "the box's certificate for the fleet ended on {}, and its one-time secret is used",
-                    issued.ends
-                );
-                Step::Stuck(
-                    Trouble::new(what, "bring the box a new enrolment file, with another secret").because(Cause::Login),
-                )
-            }
-            (None, None) => {
-                let what = "this box has no certificate for the fleet and no one-time secret to get one with";
-                Step::Stuck(Trouble::new(what, "bring the box an enrolment file with a secret").because(Cause::Login))
-            }
-        }
-    }
-}
-
-/// When a certificate is to be renewed.
-fn due(issued: &Issued, late: f64) -> Timestamp {
-    let life = issued.ends.since(issued.begins);
-    issued.begins.after(life.mul_f64(2.0 / 3.0 + late.clamp(0.0, 1.0) / 12.0))
 }
 
 /// Gets and renews the certificate until told to stop.
@@ -194,7 +114,8 @@ pub async fn run(config: Config, context: Context) -> Result<(), String> {
     let url = url.ok_or("the settings name no enrolment server ([fleet] enrolment)")?;
     let stop = context.stop.clone();
     let folder = Folder::of(&context.state_dir);
-    let mut worker = Worker { config, context, url, folder, late: rand::random(), told: None, refused: None };
+    let mut worker =
+        Worker { config, context, url, folder, late: rand::random(), told: None, refused: None, unkept: None };
     tokio::select! {
         () = stop.cancelled() => {}
         () = worker.work() => {}
@@ -212,6 +133,19 @@ struct Worker {
     told: Option<String>,
     /// The secret that the server did not take: it is tried again only where nothing else is left.
     refused: Option<Mark>,
+    /// A certificate that the disk did not take: the secret for it is used, so it is not let go.
+    unkept: Option<Got>,
+}
+
+/// A certificate that the server gave.
+#[derive(Clone, Debug)]
+struct Got {
+    issued: Issued,
+    chain: Vec<Vec<u8>>,
+    /// With the secret, which goes when the certificate is on the disk; else it was renewed.
+    is_first: bool,
+    /// What told that secret from another one.
+    mark: Option<Mark>,
 }
 
 impl Worker {
@@ -306,6 +240,9 @@ impl Worker {
 
     /// Gets a certificate: with the secret, or with the one that is there.
     async fn get(&mut self, secret: Option<&OneTime>, present: Option<&[u8]>) -> Result<(), Trouble> {
+        if let Some(got) = self.unkept.take() {
+            return self.keep(got).await;
+        }
         // A secret that comes meanwhile is another one, and stays.
         let mark = self.mark().await;
         let folder = self.folder.clone();
@@ -334,64 +271,28 @@ impl Worker {
         let now = self.context.clock.now();
         let wanted = Wanted { key: &key, id: &id, present };
         let (issued, chain) = wanted.choose(granted, &roots, now)?;
-        let (folder, is_first) = (self.folder.clone(), secret.is_some());
+        self.keep(Got { issued, chain, is_first: secret.is_some(), mark }).await
+    }
+
+    /// Puts a certificate on the disk, and wipes the secret that it was got with.
+    async fn keep(&mut self, got: Got) -> Result<(), Trouble> {
+        let (folder, Got { chain, is_first, mark, .. }) = (self.folder.clone(), got.clone());
         let keep = move || {
             folder.put_certificate(&chain)?;
             if is_first && folder.secret_mark() == mark { folder.wipe_secret() } else { Ok(()) }
         };
-        let kept = tokio::task::spawn_blocking(keep).await.map_err(|error| Trouble::disk(&error))?;
-        kept.map_err(|error| Trouble::disk(&error))?;
+        let kept = tokio::task::spawn_blocking(keep).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        if let Err(error) = kept {
+            self.unkept = Some(got);
+            return Err(Trouble::disk(&error));
+        }
         self.told = None;
         let (action, did) = if is_first { ("fleet_enrolled", "got") } else { ("fleet_certificate_renewed", "renewed") };
         self.tell(
             action,
             true,
-            format!("this box has {did} its certificate for the fleet, which holds until {}", issued.ends),
+            format!("this box has {did} its certificate for the fleet, which holds until {}", got.issued.ends),
         );
         Ok(())
-    }
-}
-
-/// What the server's answer has to hold.
-struct Wanted<'a> {
-    key: &'a OwnKey,
-    id: &'a str,
-    present: Option<&'a [u8]>,
-}
-
-impl Wanted<'_> {
-    /// The certificate for our key, and the chain to show with it.
-    fn choose(
-        &self,
-        granted: Vec<Vec<u8>>,
-        roots: &[Vec<u8>],
-        now: Timestamp,
-    ) -> Result<(Issued, Vec<Vec<u8>>), Trouble> {
-        let wrong = |what: String| {
-            let todo = "look at the enrolment server; the box tries again by itself";
-            Trouble::new(format!("the enrolment server's certificate is not taken: {what}"), todo)
-                .because(Cause::Protocol)
-        };
-        let (mut ours, mut between) = (None, Vec::new());
-        for der in granted.into_iter().chain(roots.iter().cloned()) {
-            let issued = Issued::read(&der).map_err(|error| wrong(error.to_string()))?;
-            if issued.is_for(self.key) {
-                ours.get_or_insert((issued, der));
-            } else if !issued.is_root && !between.contains(&der) {
-                between.push(der);
-            }
-        }
-        let (issued, der) = ours.ok_or_else(|| wrong("none of those in its answer is for the box's key".to_owned()))?;
-        let named = issued.common_name.as_deref().unwrap_or_default();
-        let is_same = match self.present {
-            Some(present) => Issued::read(present).is_ok_and(|present| present.subject == issued.subject),
-            None => named == self.id,
-        };
-        if !is_same {
-            return Err(wrong(format!("it is for {named:?}, and this box is {:?}", self.id)));
-        }
-        let chain: Vec<Vec<u8>> = std::iter::once(der).chain(between).collect();
-        would_be_taken(&chain, roots, now).map_err(wrong)?;
-        Ok((issued, chain))
     }
 }

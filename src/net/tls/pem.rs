@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Fingerprint;
 use super::TlsError;
+use super::own::Issued;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -74,15 +75,8 @@ impl Said {
         let no_certificate = || TlsError::NoCertificate { what, path: path.to_owned() };
         let der = certificates(path, what)?.into_iter().next().ok_or_else(no_certificate)?;
         let bad = |reason: &str| TlsError::BadCertificate { what, path: path.to_owned(), reason: reason.to_owned() };
-        let (_, leaf) = x509_parser::parse_x509_certificate(&der).map_err(|error| bad(&error.to_string()))?;
-        let common_name = leaf.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-        let seconds = u64::try_from(leaf.validity().not_after.timestamp());
-        Ok(Self {
-            common_name: common_name.map(str::to_owned),
-            subject: leaf.subject().to_string(),
-            ends: Timestamp(seconds.map_err(|_| bad("it ended before 1970"))?.saturating_mul(1_000_000)),
-            fingerprint: Fingerprint::of(&der),
-        })
+        let Issued { common_name, subject, ends, .. } = Issued::read(&der).map_err(|error| bad(&error.to_string()))?;
+        Ok(Self { common_name, subject, ends, fingerprint: Fingerprint::of(&der) })
     }
 }
 

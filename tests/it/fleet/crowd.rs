@@ -67,10 +67,6 @@ impl Neighbours for Simulated {
         "simulated".to_owned()
     }
 
-    fn appliance(&self) -> Option<ApplianceId> {
-        Some(ApplianceId(1))
-    }
-
     fn snapshot(&self) -> Snapshot {
         self.board.snapshot()
     }
@@ -213,6 +209,7 @@ fn begin(
     let simulated = Arc::new(Simulated::new(teller.clone()));
     let context = fleet::Context {
         state_dir: folder.join(id(number)),
+        appliance: ApplianceId(1),
         status: simulated.board.handle(Component::Box, "fleet"),
         neighbours: simulated,
         clock: Clock::System,

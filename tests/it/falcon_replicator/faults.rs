@@ -132,7 +132,7 @@ fn of_a_message_whose_first_file_is_refused_the_second_arrives_and_then_the_firs
     replicator.write("data/0d20", "part-00000.gz", &other);
     until("the other message", || (microsoft::events(&edge).len() == 60).then_some(()));
     until("its message alone", || (replicator.aws.waiting() == 1).then_some(()));
-    replicator.aws.tell(&json!({ "do": "mend" }));
+    replicator.aws.mend();
     replicator.expected.extend(mine);
     assert_eq!(replicator.arrived(&edge).len(), 110, "each once");
     assert_eq!((replicator.reads(&paths[0]), replicator.reads(&paths[1])), (1, 1));

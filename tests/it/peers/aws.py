@@ -38,6 +38,7 @@ class Faulty:
 
     def __init__(self, inner):
         self.inner, self.faults, self.read = inner, [], []
+        self.mended = threading.Event()
 
     def __call__(self, environ, start_response):
         path = environ["PATH_INFO"].encode("latin-1").decode()
@@ -52,7 +53,13 @@ class Faulty:
             body = f"<?xml version=\"1.0\"?>\n<Error><Code>{fault['word']}</Code><Message>m</Message></Error>".encode()
             start_response(f"{fault['code']} {fault['word']}", [("Content-Length", str(len(body))), ("Content-Type", "application/xml")])
             return [body]
-        return self.cut(environ, start_response)
+        return self.hold(environ, start_response) if "hold" in fault else self.cut(environ, start_response)
+
+    def hold(self, environ, start_response):
+        whole = b"".join(self.inner(environ, start_response))
+        yield whole[:len(whole) // 2]
+        self.mended.wait()
+        yield whole[len(whole) // 2:]
 
     def cut(self, environ, start_response):
         whole = b"".join(self.inner(environ, start_response))
@@ -130,10 +137,12 @@ class Aws:
         return {"id": self.reader[0], "secret": self.reader[1]}
 
     def fault(self, command):
+        self.link.mended.clear()
         self.link.faults.append(command)
 
     def mend(self, _):
         self.link.faults.clear()
+        self.link.mended.set()
 
     def read(self, _):
         return self.link.read

@@ -72,6 +72,16 @@ impl Aws {
         self.tell(&json!({ "do": "fault", "part": part, "times": times }));
     }
 
+    /// Half of the body of one object comes, and the rest not before what is broken is mended.
+    pub fn hold(&self, part: &str) {
+        self.tell(&json!({ "do": "fault", "part": part, "times": 1, "hold": true }));
+    }
+
+    /// Everything works again.
+    pub fn mend(&self) {
+        self.tell(&json!({ "do": "mend" }));
+    }
+
     /// The paths of the objects that were asked for and not refused by a fault.
     pub fn read(&self) -> Vec<String> {
         serde_json::from_value(self.tell(&json!({ "do": "read" }))).unwrap()

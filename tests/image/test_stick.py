@@ -4,6 +4,7 @@ import time
 import unittest
 
 from box import IMAGES, Box, figure, send_udp
+from broker import Broker
 from disk import Disk
 from est import Est
 from machine import BOOT, wait_for
@@ -33,7 +34,7 @@ server_name = "gateway.test"
 server_name = "gateway.test"
 \"\"\"
 [fleet]
-broker = "10.0.2.2:9"
+broker = "10.0.2.2:{broker}"
 enrolment = "https://10.0.2.2:{est}"
 ca = '''
 {ca}'''
@@ -43,11 +44,13 @@ SECRET = "0nce-4nd-n3ver-again"
 
 
 class Sticks(Box):
-    def test_a_new_box_with_a_stick_in_it_forwards_and_takes_no_other_stick_afterwards(self):
+    def test_a_new_box_with_a_stick_in_it_forwards_is_in_the_fleet_and_takes_no_other_stick_afterwards(self):
         gateway = self.gateway().open()
         est = Est(self.folder, gateway, "edge-stick", SECRET)
         self.addCleanup(est.close)
-        text = ENROLMENT.format(port=gateway.port, ca=gateway.ca.read_text(), est=est.port, secret=SECRET)
+        broker = Broker(self.folder, gateway, est.ca)
+        self.addCleanup(broker.close)
+        text = ENROLMENT.format(port=gateway.port, ca=gateway.ca.read_text(), est=est.port, broker=broker.port, secret=SECRET)
         # The images trust this key (`--update-keys`).
         stick = Stick(self.folder / "first.img", {"sapphire-edge.toml": signed(text, IMAGES / "manifest.key")})
         machine = self.box(udp=(514,))
@@ -68,6 +71,11 @@ class Sticks(Box):
         # The box has its certificate, and the secret is on the stick no more.
         wait_for("the certificate for the fleet", lambda: est.subject() == "subject=CN=edge-stick", 120)
         self.assertEqual(est.asked[-1], ("/.well-known/est/simpleenroll", True))
+        # Its operator sees it, as it is.
+        wait_for("the box in its fleet, healthy", lambda: broker.last("edge-stick", "status").get("health") == "healthy", 120)
+        figure("power on with a stick to healthy in the fleet", f"{time.monotonic() - begin:.0f} s, {machine.kind}")
+        inventory = wait_for("what it consists of", lambda: broker.last("edge-stick", "inventory"), 60)
+        self.assertEqual([source["id"] for source in inventory["sources"]], ["firewalls"])
         left = stick.read("sapphire-edge.toml")
         self.assertIn("broker = ", left)
         self.assertNotIn(SECRET.encode(), stick.path.read_bytes(), "nor in what was a file of it")
@@ -80,6 +88,7 @@ class Sticks(Box):
         told = lambda: any("an enrolment file on a USB stick was not taken" in (message or "") for message in gateway.messages())
         wait_for("the refusal at the gateway", told, 120)
         machine.power_off()
+        wait_for("the box's last words", lambda: broker.last("edge-stick", "status").get("health") == "stopped", 60)
         kept = Disk.of(machine.disk).read_all_data()
         self.assertIn("fleet/certificate.pem", kept)
         self.assertNotIn("fleet/one-time-secret", kept)

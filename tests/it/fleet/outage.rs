@@ -2,9 +2,10 @@ use nix::sys::signal::Signal;
 use sapphire_edge::status::{Component, Gauge};
 use serde_json::json;
 
-use super::{ID, LISTENER, Operator, status};
+use super::{BOX, ID, LISTENER, Operator, status};
 use crate::peers::appliance::{Appliance, program, until};
 use crate::peers::certificates::Identity;
+use crate::proxy::tinyproxy;
 
 fn is_healthy(edge: &Appliance) {
     edge.line(Component::Box, "fleet", |line| line.health.word() == "healthy");
@@ -79,7 +80,7 @@ fn a_certificate_that_was_renewed_is_shown_with_a_new_connection() {
         std::fs::copy(&identity.cert, &own.cert).unwrap();
     };
     put(&first);
-    let edge = Appliance::start(&format!("{}{}", super::BOX, operator.settings(&own)));
+    let edge = Appliance::start(&format!("{}{}", BOX, operator.settings(&own)));
     is_healthy(&edge);
     let before = operator.broker.log().matches("as edge-7").count();
     put(&second);
@@ -91,5 +92,30 @@ fn a_certificate_that_was_renewed_is_shown_with_a_new_connection() {
     // One that cannot be used leaves the connection as it is, and says so where certificates are listed.
     std::fs::write(&own.cert, "nothing").unwrap();
     edge.line(Component::Box, "fleet", |line| line.health.word() == "healthy");
+    edge.stop();
+}
+
+#[test]
+fn the_way_to_the_broker_leads_through_tinyproxy_with_the_right_password_only() {
+    let Some(operator) = Operator::start() else { return };
+    let folder = operator.broker.authority.folder();
+    let Some((_proxy, proxy)) = tinyproxy(folder, operator.broker.address()) else { return };
+    let password = folder.join("proxy-password");
+    std::fs::write(&password, "wrong\n").unwrap();
+    let with = format!("[fleet]\nproxy = \"{proxy}\"\nproxy_user = \"edge\"\nproxy_password_file = {password:?}\n");
+    let settings = operator.settings(&operator.broker.authority.identity(ID)).replacen("[fleet]\n", &with, 1);
+    let ear = operator.listen();
+    let edge = Appliance::start(&format!("{BOX}{settings}"));
+    let line = edge.line(Component::Box, "fleet", |line| line.health.fault().is_some());
+    let fault = line.health.fault().unwrap();
+    assert!(fault.what.contains("proxy") && fault.todo.contains("password"), "{fault:?}");
+    assert!(!operator.broker.log().contains("as edge-7"), "nothing went around the proxy");
+    // The file is read at every try, so a mended password needs no restart.
+    std::fs::write(&password, "open-sesame\n").unwrap();
+    is_healthy(&edge);
+    let command = operator.send(&json!({"restart_source": {"source": "firewalls"}}));
+    assert_eq!(ear.answer(&command)["outcome"], "done");
+    let log = std::fs::read_to_string(folder.join("tinyproxy.log")).unwrap();
+    assert!(log.contains(&format!("CONNECT {}", operator.broker.address())), "{log}");
     edge.stop();
 }

@@ -1,4 +1,6 @@
-//! The whole channel without a broker, in a time of its own.
+//! The whole channel without a broker, or with one that is not right, in a time of its own.
+
+mod silent;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -139,7 +139,7 @@ impl Enrolment {
     pub fn secret(&self) -> Option<OneTime> {
         let fleet = self.fleet.as_ref()?;
         let id = fleet.id.clone().or_else(|| self.name.clone());
-        Some(OneTime { id, secret: Secret::new(fleet.secret.clone()?) })
+        Some(OneTime { id, server: fleet.enrolment.clone(), secret: Secret::new(fleet.secret.clone()?) })
     }
 
     /// The file's text without its one-time secret, which is used; nothing where it has none. A signature does not hold for it.
@@ -302,8 +302,9 @@ listen = ["udp://0.0.0.0:514"]
                     \"fleet.example.net:8883\"\nenrolment = \"https://fleet.example.net\"\nca = \"CA\"\nkeys = \"KEYS\"\nid = \"edge-7\"\nsecret = \"s3cret\"\n";
         let enrolment = Enrolment::parse(file).unwrap();
         assert!(!format!("{enrolment:?}").contains("s3cret"));
-        let OneTime { id, secret } = enrolment.secret().unwrap();
+        let OneTime { id, server, secret } = enrolment.secret().unwrap();
         assert_eq!((id.as_deref(), secret.expose().as_str()), (Some("edge-7"), "s3cret"));
+        assert_eq!(server.as_deref(), Some("https://fleet.example.net"));
         assert_eq!(enrolment.files().collect::<Vec<_>>(), [(FLEET_CA, "CA"), (FLEET_KEYS, "KEYS")]);
         let paths = enrolment.files().map(|(name, _)| (name, format!("/files/{name}"))).collect();
         let after = enrolment.put_into("name = \"edge\"\n", &paths).unwrap();

@@ -1,5 +1,8 @@
 //! What the box keeps of its enrolment in the fleet: its key, its certificate, and until it is used, the one-time secret.
 //!
+//! The secret is kept before the settings that it came with are in use, and whoever looks at them may not take them: so it is kept
+//! with the server that it is for, and no other gets it.
+//!
 //! In the channel's folder, for our user alone. The key is made once and stays until a factory reset, so that key and certificate
 //! always belong together, whenever the power goes. Blocks on the disk.
 
@@ -7,6 +10,8 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::durable;
 use crate::net::tls::own::{self, OwnKey};
@@ -23,8 +28,17 @@ pub(super) type Mark = (u64, i64, i64);
 pub struct OneTime {
     /// What the box is called in the fleet; nothing: as in the ids of its events.
     pub id: Option<String>,
+    /// The enrolment server that takes it, as the settings name it; nothing: whichever they name.
+    pub server: Option<String>,
     /// The secret.
     pub secret: Secret<String>,
+}
+
+/// What is kept beside the secret.
+#[derive(Debug, Serialize, Deserialize)]
+struct Beside {
+    id: Option<String>,
+    server: Option<String>,
 }
 
 /// The folder.
@@ -48,8 +62,8 @@ impl Folder {
         self.0.join("key.pem")
     }
 
-    fn id_path(&self) -> PathBuf {
-        self.0.join("id")
+    fn beside_path(&self) -> PathBuf {
+        self.0.join("one-time.json")
     }
 
     fn secret_path(&self) -> PathBuf {
@@ -80,17 +94,16 @@ impl Folder {
     /// The one-time secret, while it is not used.
     pub(super) fn secret(&self) -> io::Result<Option<OneTime>> {
         let Some(secret) = read(&self.secret_path())?.map(Secret::new) else { return Ok(None) };
-        Ok(Some(OneTime { id: read(&self.id_path())?, secret }))
+        let Beside { id, server } = serde_json::from_str(&read(&self.beside_path())?.unwrap_or_default())?;
+        Ok(Some(OneTime { id, server, secret }))
     }
 
-    /// The id comes first, so that no secret is used under another one.
+    /// What is beside it comes first, so that no secret is used under another id or at another server.
     pub(super) fn put_secret(&self, one_time: &OneTime) -> io::Result<()> {
         self.make()?;
         self.wipe_secret()?;
-        match &one_time.id {
-            Some(id) => durable::replace(&self.id_path(), id.as_bytes())?,
-            None => remove(&self.id_path())?,
-        }
+        let beside = Beside { id: one_time.id.clone(), server: one_time.server.clone() };
+        durable::replace(&self.beside_path(), &serde_json::to_vec(&beside)?)?;
         durable::replace_secret(&self.secret_path(), one_time.secret.expose().as_bytes())
     }
 
@@ -149,11 +162,13 @@ mod tests {
         folder.wipe_secret().unwrap();
         let key = folder.key().unwrap();
         assert_eq!(folder.key().unwrap().to_pem().expose(), key.to_pem().expose());
-        let secret = OneTime { id: Some("edge-7".to_owned()), secret: Secret::new("only-once".to_owned()) };
+        let (id, server) = (Some("edge-7".to_owned()), Some("https://est.example/".to_owned()));
+        let secret = OneTime { id, server, secret: Secret::new("only-once".to_owned()) };
         folder.put_secret(&secret).unwrap();
         let mark = folder.secret_mark();
-        let OneTime { id, secret: kept } = folder.secret().unwrap().unwrap();
+        let OneTime { id, server, secret: kept } = folder.secret().unwrap().unwrap();
         assert_eq!((id.as_deref(), kept.expose().as_str()), (Some("edge-7"), "only-once"));
+        assert_eq!(server.as_deref(), Some("https://est.example/"));
         folder.put_secret(&OneTime { id: None, ..secret }).unwrap();
         assert_ne!(folder.secret_mark(), mark, "another file brought it again");
         assert_eq!(folder.secret().unwrap().unwrap().id, None);

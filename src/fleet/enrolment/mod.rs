@@ -7,7 +7,7 @@
 //!
 //! Invariants: the private key is made on the box and never leaves it; what the server answers is taken only if it is for our key and
 //! our id, has not ended, and a server that trusts the enrolment server's own roots would take it; the certificate before stays in use
-//! until the next one is on the disk; the secret is wiped only after that, and is never used again. If the power goes between the
+//! until the next one is on the disk; the secret is wiped only after that, never used again, and sent to no server but the one that it came with. If the power goes between the
 //! server's answer and the disk, the secret is used and a new file has to be brought.
 //!
 //! When: with the secret, at once. Renewed when two thirds of its life are over and up to a twelfth later, at random, so that boxes
@@ -187,8 +187,9 @@ impl Worker {
     /// What is to be done, and until when the certificate that is there holds.
     async fn step(&self) -> (Result<Step, Trouble>, Option<Timestamp>) {
         let (folder, now, late, refused) = (self.folder.clone(), self.context.clock.now(), self.late, self.refused);
+        let server = self.config.enrolment.clone();
         let look = move || {
-            let mut have = match Have::look(&folder) {
+            let mut have = match Have::look(&folder, server.as_deref()) {
                 Ok(have) => have,
                 Err(trouble) => return (Err(trouble), None),
             };

@@ -27,11 +27,13 @@ pub(super) struct Have {
 }
 
 impl Have {
-    pub(super) fn look(folder: &Folder) -> Result<Self, Trouble> {
+    /// Looks for it. A secret that is for another server than this is as good as none.
+    pub(super) fn look(folder: &Folder, server: Option<&str>) -> Result<Self, Trouble> {
         let chain = folder.certificate().map_err(|error| Trouble::disk(&error))?;
         // One that is none is as good as none: it is got or asked for again.
         let first = chain.into_iter().next().and_then(|der| Some((Issued::read(&der).ok()?, der)));
         let secret = folder.secret().map_err(|error| Trouble::disk(&error))?;
+        let secret = secret.filter(|secret| secret.server.is_none() || secret.server.as_deref() == server);
         Ok(Self { certificate: first, secret })
     }
 
@@ -53,7 +55,7 @@ impl Have {
                 )
             }
             (None, None) => {
-                let what = "this box has no certificate for the fleet and no one-time secret to get one with";
+                let what = "this box has no certificate for the fleet and no one-time secret for its enrolment server";
                 Step::Stuck(Trouble::new(what, "bring the box an enrolment file with a secret").because(Cause::Login))
             }
         }

@@ -28,7 +28,7 @@ fn issued(ends: u64) -> Issued {
 
 fn step(now: u64, ends: Option<u64>, secret: bool) -> Step {
     let certificate = ends.map(|ends| (issued(ends), vec![7]));
-    let secret = secret.then(|| OneTime { id: None, secret: Secret::new("once".to_owned()) });
+    let secret = secret.then(|| OneTime { id: None, server: None, secret: Secret::new("once".to_owned()) });
     Have { certificate, secret }.step(Timestamp(now * DAY), 0.0)
 }
 
@@ -52,7 +52,7 @@ fn a_secret_is_one_that_a_server_can_have_made() {
     let state = tempfile::tempdir().unwrap();
     let keep = |text: &str, id: Option<&str>| {
         let secret = Secret::new(text.to_owned());
-        keep_secret(state.path(), &OneTime { id: id.map(str::to_owned), secret })
+        keep_secret(state.path(), &OneTime { id: id.map(str::to_owned), server: None, secret })
     };
     for bad in ["", "two words", "ä", "line\n", &"x".repeat(LONGEST_SECRET + 1)] {
         assert!(keep(bad, None).unwrap_err().contains("without blanks"), "{bad:?}");
@@ -63,6 +63,19 @@ fn a_secret_is_one_that_a_server_can_have_made() {
     keep("s3cret-!", Some("edge-7")).unwrap();
     let kept = Folder::of(state.path()).secret().unwrap().unwrap();
     assert_eq!((kept.secret.expose().as_str(), kept.id.as_deref()), ("s3cret-!", Some("edge-7")));
+}
+
+#[test]
+fn a_secret_is_for_the_server_that_it_came_with() {
+    let state = tempfile::tempdir().unwrap();
+    let server = Some("https://est.example/".to_owned());
+    keep_secret(state.path(), &OneTime { id: None, server, secret: Secret::new("once".to_owned()) }).unwrap();
+    let folder = Folder::of(state.path());
+    let has_secret = |server| Have::look(&folder, server).unwrap().secret.is_some();
+    assert!(has_secret(Some("https://est.example/")));
+    assert!(!has_secret(Some("https://other.example/")) && !has_secret(None));
+    keep_secret(state.path(), &OneTime { id: None, server: None, secret: Secret::new("once".to_owned()) }).unwrap();
+    assert!(has_secret(Some("https://other.example/")), "a file without a server means that of the settings");
 }
 
 /// A CA, and what it has signed for this key as `edge-7`, for the year 2026.
@@ -99,7 +112,7 @@ fn a_box_whose_clock_is_behind_keeps_what_its_secret_was_used_for() {
 #[tokio::test]
 async fn a_certificate_that_the_disk_does_not_take_is_not_asked_for_again() {
     let state = tempfile::tempdir().unwrap();
-    keep_secret(state.path(), &OneTime { id: None, secret: Secret::new("once".to_owned()) }).unwrap();
+    keep_secret(state.path(), &OneTime { id: None, server: None, secret: Secret::new("once".to_owned()) }).unwrap();
     let folder = Folder::of(state.path());
     let key = folder.key().unwrap();
     let (_, der) = granted(&key);

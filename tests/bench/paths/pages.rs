@@ -14,6 +14,8 @@ use crate::receiver::Protocol;
 use crate::report::{Column, Series, compared, shown};
 
 const PAGES: usize = 100;
+/// Each page is told something several times in a run.
+const LONGER: u64 = 8;
 /// Logging in, and the first picture on every page, while all of them come at once.
 const OPEN: Duration = Duration::from_secs(60);
 
@@ -22,13 +24,13 @@ const COLUMNS: [Column; 3] = [compared("events per CPU-second", 0), compared("ev
 /// TCP in, TLS out, with nobody at the page and with a hundred who look at the overview.
 pub fn pages(plan: &Plan) -> Result<String> {
     let mut text = format!(
-        "### {PAGES} open pages\n\nTCP in, TLS out; each page is a curl on the same machine that takes the overview every two seconds inside TLS.\n\n"
+        "### {PAGES} open pages\n\nTCP in, TLS out; each page is a curl on the same machine to which the box pushes the overview every two seconds inside TLS.\n\n"
     );
     let run = |subject| {
         let watch = |collector: &Collector| {
             if subject == Subject::OursWatched { Watchers::open(&plan.bench, collector).map(Some) } else { Ok(None) }
         };
-        let all = flow::watched(plan, subject, plan.events, Protocol::Syslog, Duration::ZERO, watch)?;
+        let all = flow::watched(plan, subject, plan.events * LONGER, Protocol::Syslog, Duration::ZERO, watch)?;
         Ok(all.into_iter().take(COLUMNS.len()).collect())
     };
     text += &Series::run("pages", plan.rounds, &COLUMNS, &[Subject::OursWatched, Subject::Ours], run).markdown();
@@ -42,9 +44,13 @@ pub struct Watchers(Vec<Child>);
 impl Watchers {
     fn open(bench: &Bench, collector: &Collector) -> Result<Self> {
         let (folder, page) = (collector.folder(), collector.page.context("no page was asked for")?);
-        let said = Command::new(&bench.program).arg("claim").arg("--config").arg(folder.join("settings")).output()?;
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        let code = said.lines().find_map(|line| line.strip_prefix("claim code")).context("no claim code")?.trim();
+        let mut code = None;
+        // It is made when the page first starts.
+        wait_until(OPEN, || {
+            code = claim_code(bench, folder);
+            code.is_some()
+        });
+        let code = code.context("no claim code")?;
         let mut claim = curl(folder);
         for field in [&format!("code={code}"), "name=ada", "password=four words make one", "again=four words make one"]
         {
@@ -66,6 +72,12 @@ impl Watchers {
         }
         Ok(watchers)
     }
+}
+
+fn claim_code(bench: &Bench, folder: &Path) -> Option<String> {
+    let said = Command::new(&bench.program).arg("claim").arg("--config").arg(folder.join("settings")).output().ok()?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    said.lines().find_map(|line| line.strip_prefix("claim code")).map(|code| code.trim().to_owned())
 }
 
 fn curl(folder: &Path) -> Command {

@@ -1,16 +1,17 @@
 //! `support`: the bundle for whoever helps from afar.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Args;
+use serde_json::Value;
 
 use super::{Where, small_runtime};
 use crate::clock::Clock;
-use crate::config::{Config, Kept};
+use crate::config::{self, Config, Kept};
 use crate::control::{Answer, Client, Request, Update};
 use crate::support::{self, Facts};
 use crate::web::page;
@@ -28,11 +29,29 @@ pub(super) struct Options {
     at: Where,
 }
 
+/// The folder in which the secrets lie: of a file that is wrong as its newest good copy says, or else as far as it can be read. A
+/// bundle made with another folder's secrets would hold those of this box.
+fn state_dir(settings: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(config) = Config::load(settings).ok().or_else(|| Some(Kept::of(settings).newest(Config::load)?.1)) {
+        return Ok(config.state_dir);
+    }
+    let text = match fs::read_to_string(settings) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
+    match config::values(&text).as_object().map(|values| values.get("state_dir")) {
+        Some(None) => Ok(Config::default().state_dir),
+        Some(Some(Value::String(path))) => Ok(path.into()),
+        _ => anyhow::bail!(
+            "{} does not say where the box keeps its secrets, so they cannot be kept out of a bundle; mend it first",
+            settings.display()
+        ),
+    }
+}
+
 pub(super) fn support(options: &Options) -> anyhow::Result<ExitCode> {
     let (settings, socket) = (&options.at.config, options.at.socket());
-    // Where a file that is wrong leads to is what its newest good copy says: there lie the secrets.
-    let config = Config::load(settings).ok().or_else(|| Some(Kept::of(settings).newest(Config::load)?.1));
-    let state_dir = config.unwrap_or_default().state_dir;
+    let state_dir = state_dir(settings)?;
     let ask = |request: Request| small_runtime().map_err(|error| error.to_string())?.block_on(ask(&socket, &request));
     let json = |answer: Answer| match answer {
         Answer::Status(json) | Answer::Ledger(json) | Answer::Update(json) => Ok(json.get().to_owned()),
@@ -59,7 +78,7 @@ pub(super) fn support(options: &Options) -> anyhow::Result<ExitCode> {
     let written = support::write(&facts, &mut to).and_then(|()| to.flush());
     if let Err(error) = written {
         // Half a bundle helps nobody.
-        let _ = std::fs::remove_file(&options.file);
+        let _ = fs::remove_file(&options.file);
         return Err(failed(error));
     }
     writeln!(io::stdout().lock(), "{}", options.file.display())?;

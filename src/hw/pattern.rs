@@ -117,11 +117,6 @@ enum Power {
     Silent,
 }
 
-/// That nobody has claimed the box is a state of the page which the power light has a word of its own for.
-fn waits_for_claim(line: &Line) -> bool {
-    line.gauge(Gauge::Unclaimed) > 0 && matches!(line.health, Health::Degraded(_))
-}
-
 impl Mood {
     /// The program has not said anything yet.
     pub(super) fn starting() -> Self {
@@ -144,10 +139,10 @@ impl Mood {
             || of_kind(Component::Output).map(|line| &line.health).filter(|health| **health != Health::Paused);
         let stick = snapshot.stick();
         let is_network = |line: &Line| line.id == NETWORK;
-        // It has a code of its own.
+        // These have codes of their own.
         let is_sticks = |line: &Line| line.id == Stick::LINE;
         let own =
-            || of_kind(Component::Box).filter(|line| is(&line.health) && !waits_for_claim(line) && !is_sticks(line));
+            || of_kind(Component::Box).filter(|line| is(&line.health) && !line.waits_for_claim() && !is_sticks(line));
         let trouble = [
             (stick == Some(Stick::Refused), Trouble::Stick),
             (!link || own().any(is_network), Trouble::Network),

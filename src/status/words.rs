@@ -1,6 +1,6 @@
 //! A snapshot in words: the same on the page, on the screen and in what the commands print.
 
-use super::{Component, Health, Line, Snapshot, Stick};
+use super::{Component, Gauge, Health, Line, Snapshot, Stick};
 
 impl Health {
     /// How bad it is, for lists in which the worst comes first; the larger, the worse.
@@ -25,6 +25,12 @@ impl Line {
         let which = format!("{kind} {id} is {word} since {}", fault.since);
         Some([which, fault.what.clone(), format!("to do: {}", fault.todo)])
     }
+
+    /// Whether nothing is wrong but that nobody has claimed the box on its page: whoever brought it into a fleet may never do so.
+    #[must_use]
+    pub fn waits_for_claim(&self) -> bool {
+        self.gauge(Gauge::Unclaimed) > 0 && matches!(self.health, Health::Degraded(_))
+    }
 }
 
 impl Snapshot {
@@ -40,7 +46,8 @@ impl Snapshot {
         let lines = &self.components;
         let count = |is: fn(&Health) -> bool| lines.iter().filter(|line| is(&line.health)).count();
         let failed = count(|health| matches!(health, Health::Failed(_)));
-        let degraded = count(|health| matches!(health, Health::Degraded(_)));
+        let claims = lines.iter().filter(|line| line.waits_for_claim()).count();
+        let degraded = count(|health| matches!(health, Health::Degraded(_))) - claims;
         let has = |component| lines.iter().any(|line| line.component == component);
         match (failed, degraded) {
             (1, _) => ("failed", "One part does not work. What to do stands below.".to_owned()),
@@ -55,6 +62,7 @@ impl Snapshot {
             _ if count(|health| *health == Health::Paused) > 0 => {
                 ("healthy", "The box is well. Something is paused, because somebody wants it so.".to_owned())
             }
+            _ if claims > 0 => ("healthy", "The box is well. Nobody has claimed it on its page yet.".to_owned()),
             _ => ("healthy", "The box is well. Nothing needs to be done.".to_owned()),
         }
     }

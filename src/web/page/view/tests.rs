@@ -325,6 +325,11 @@ fn the_verdict_is_that_of_the_worst_part() {
     let output = board.handle(Component::Output, "gateway");
     output.set(Health::Healthy);
     assert_eq!(verdict(), ("healthy".into(), "The box is well. Nothing needs to be done.".into()));
+    // What the page asks of whoever stands before the box is no fault of the box.
+    let page = board.handle(Component::Box, "page");
+    page.counters().set(Gauge::Unclaimed, 1);
+    page.set(Health::degraded("nobody has claimed this box", "claim it"));
+    assert_eq!(verdict(), ("healthy".into(), "The box is well. Nobody has claimed it on its page yet.".into()));
     source.set(Health::degraded("x", "y"));
     assert_eq!(verdict(), ("degraded".into(), "The box works, but one part needs a look.".into()));
     output.set(Health::failed("x", "y"));

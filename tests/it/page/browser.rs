@@ -1,7 +1,7 @@
-//! Chromium through playwright-core, with axe-core on every page; the pictures stay in `target/page`.
+//! Every page in Chromium through playwright-core, with axe-core; the pictures stay in `target/page`.
 
 use std::net::UdpSocket;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,22 +17,27 @@ fn person(edge: &Appliance, code: &str, device: &str) -> Option<Command> {
     if !have("chromium") {
         return None;
     }
-    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page");
-    std::fs::create_dir_all(&pictures).unwrap();
     let mut command = node("page.js")?;
-    command.arg(format!("https://{}", address(edge))).arg(code).arg(&pictures).arg(device);
+    command.arg(format!("https://{}", address(edge))).arg(code).arg(pictures()).arg(device);
     Some(command)
 }
 
+/// Where the pictures stay.
+pub fn pictures() -> PathBuf {
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page");
+    std::fs::create_dir_all(&pictures).unwrap();
+    pictures
+}
+
 /// What a person told.
-fn told(output: &Output) -> Value {
+pub fn told(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = text.lines().last().and_then(|line| serde_json::from_str(line).ok());
     told.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// All was well with what a person saw.
-fn is_well(told: &Value, device: &str) {
+pub fn is_well(told: &Value, device: &str) {
     assert_eq!(told["error"], Value::Null, "{device}: {told:#}");
     for (list, why) in [
         ("violations", "axe-core finds nothing"),
@@ -72,7 +77,7 @@ fn visit(edge: &Appliance, code: &str, device: &str) -> Option<Value> {
 }
 
 #[test]
-fn a_person_gets_from_the_first_boot_to_the_first_event_on_a_desktop_and_a_phone() {
+fn a_person_finds_every_page_in_order_on_a_desktop_and_a_phone() {
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAiRfu02Oj4BPFuYII67hMWPpbNUv4EvrIvRKI4nb67a esa1";
     let more = format!(
         "[[source]]\nid = \"ces\"\ntype = \"ssh\"\nlisten = [\"tcp://127.0.0.1:0\"]\n\

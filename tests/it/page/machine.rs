@@ -123,7 +123,7 @@ fn a_new_box_shows_its_first_steps_until_they_are_done_or_ended() {
     assert_eq!((state("gateway"), state("source"), state("network")), ((false, false), (false, false), (false, true)));
     let page = curl.get("/start").body;
     assert!(
-        page.contains("2 to do") && page.contains("href=\"/sources/add\"") && page.contains("href=\"/box#name-head\"")
+        page.contains("2 to do") && page.contains("href=\"/add/source\"") && page.contains("href=\"/box#name-head\"")
     );
     // An enrolment file does the most of it at once.
     let enrolment = "form = 1\nname = \"edge-berlin\"\ngateway = [\"127.0.0.1:1\"]\nsettings = '''\n[[source]]\nid = \"fw\"\n\

@@ -4,7 +4,7 @@
 mod attacks;
 /// Backups of the settings, and their way back.
 mod backup;
-/// Chromium: from the first boot to the first event, on a desktop and a phone.
+/// Chromium: every page, on a desktop and a phone.
 pub mod browser;
 /// The settings, changed on the page.
 mod change;
@@ -12,6 +12,8 @@ mod change;
 mod devices;
 /// Every fault in words.
 mod faults;
+/// From power-on to a firewall's events at the gateway; no link is dead.
+mod first_event;
 /// Sources and outputs by form.
 mod forms;
 /// What keeps a page fresh.

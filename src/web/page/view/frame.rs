@@ -26,7 +26,7 @@ pub struct Frame {
     pub troubles: Vec<Trouble>,
     /// Until when the version gets security updates.
     pub support: Support,
-    /// Whether the first steps of the box are left to be done: the overview points to them.
+    /// Whether the first steps of the box are left to be done: every page points to them.
     pub has_first_steps: bool,
 }
 
@@ -46,6 +46,8 @@ pub struct Visitor {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Here {
+    /// `/start`
+    Start,
     /// `/`
     Overview,
     /// `/sources` and what lies below.
@@ -93,7 +95,8 @@ pub struct Way {
 }
 
 /// Where one can go, in order.
-const WAYS: [(Here, &str, &str); 12] = [
+const WAYS: [(Here, &str, &str); 13] = [
+    (Here::Start, "/start", "First steps"),
     (Here::Overview, "/", "Overview"),
     (Here::Sources, "/sources", "Sources"),
     (Here::Outputs, "/outputs", "Outputs"),
@@ -111,8 +114,10 @@ const WAYS: [(Here, &str, &str); 12] = [
 impl Frame {
     /// Where this visitor can go.
     pub(super) fn ways(&self) -> Vec<Way> {
-        let may = WAYS.into_iter().filter(|(here, ..)| {
-            !matches!(here, Here::Accounts | Here::Files | Here::Support) || self.is_administrator()
+        let may = WAYS.into_iter().filter(|(here, ..)| match here {
+            Here::Start => self.has_first_steps || self.here == Here::Start,
+            Here::Accounts | Here::Files | Here::Support => self.is_administrator(),
+            _ => true,
         });
         may.map(|(here, path, title)| Way { path, title, is_here: here == self.here }).collect()
     }

@@ -97,7 +97,7 @@ fn data_steps(values: &Value) -> Vec<Step> {
             words: there(outputs, "output", "Events have nowhere to go yet: they wait in the box."),
             links: vec![
                 Link { path: "#enrol", words: "Paste an enrolment file" },
-                Link { path: "/settings/add/output/lumberjack", words: "Write the gateway's address by hand" },
+                Link { path: "/add/output/lumberjack", words: "Type the gateway's address" },
             ],
         },
         Step {
@@ -106,7 +106,7 @@ fn data_steps(values: &Value) -> Vec<Step> {
             is_done: sources > 0,
             is_optional: false,
             words: there(sources, "source", "Nothing sends to the box yet."),
-            links: vec![Link { path: "/sources/add", words: "Add a source" }],
+            links: vec![Link { path: "/add/source", words: "Add a source" }],
         },
     ]
 }
@@ -134,7 +134,7 @@ impl Shared {
 
 async fn page(State(shared): State<Arc<Shared>>, Seen(visitor): Seen, uri: Uri) -> Result<Html<String>, Refusal> {
     let page = shared.first_steps().await.map_err(|why| unknown(&shared, &uri, &why))?;
-    Ok(Html(view::start(&shared.frame(Some(&visitor), Here::Elsewhere), &page)))
+    Ok(Html(view::start(&shared.frame(Some(&visitor), Here::Start), &page)))
 }
 
 async fn end(

@@ -114,7 +114,7 @@ pub(in crate::web::page::view) fn pages(
         ("box_refused", machine(&of(Here::Box), &box_of(text), &forms)),
         ("certificate", certificate(&of(Here::Box), &certificate_of(text, true), &form)),
         ("certificate_other", certificate(&of(Here::Box), &certificate_of(text, false), &Form::default())),
-        ("start", start(&of(Here::Elsewhere), &steps(text))),
+        ("start", start(&of(Here::Start), &steps(text))),
         ("support", support(&of(Here::Support), &form)),
         ("again", again(stranger)),
     ]

@@ -80,7 +80,9 @@ class Sticks(Box):
         self.assertIn("broker = ", left)
         self.assertNotIn(SECRET.encode(), stick.path.read_bytes(), "nor in what was a file of it")
 
-        # Plugged in later, and not signed.
+        # Plugged in later, when what became of the first was shown, and not signed.
+        shown = lambda: any(line["id"] == "stick" for line in broker.last("edge-stick", "status")["components"])
+        wait_for("the first stick is done with", lambda: not shown(), 120)
         other = Stick(self.folder / "other.img", {"sapphire-edge.toml": text.replace("edge-stick", "edge-evil")})
         machine.plug(other.path)
         said = wait_for("the result on the other stick", other.result, BOOT)

@@ -29,7 +29,8 @@ impl Line {
     /// Whether nothing is wrong but that nobody has claimed the box on its page: whoever brought it into a fleet may never do so.
     #[must_use]
     pub fn waits_for_claim(&self) -> bool {
-        self.gauge(Gauge::Unclaimed) > 0 && matches!(self.health, Health::Degraded(_))
+        // What else may be wrong with the page has a cause: its certificate.
+        self.gauge(Gauge::Unclaimed) > 0 && matches!(&self.health, Health::Degraded(fault) if fault.cause.is_none())
     }
 }
 

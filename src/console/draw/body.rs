@@ -157,8 +157,7 @@ impl Body {
     /// Everything that is wrong, the worst first.
     fn troubles(&mut self, seen: &Seen, is_new: bool) {
         // The claim is said above already.
-        let is_claim = |line: &Line| line.gauge(Gauge::Unclaimed) > 0 && matches!(line.health, Health::Degraded(_));
-        for line in sorted(seen).into_iter().filter(|line| !is_new || !is_claim(line)) {
+        for line in sorted(seen).into_iter().filter(|line| !is_new || !line.waits_for_claim()) {
             let Some([which, what, todo]) = line.trouble() else { continue };
             self.say(tone_of(line.health.word()), &which);
             self.say(Tone::Plain, &what);

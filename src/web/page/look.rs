@@ -10,12 +10,15 @@ use tokio_util::sync::CancellationToken;
 use super::{Shared, account, certificate};
 use crate::clock::Timestamp;
 use crate::net::tls::Acceptor;
-use crate::status::{Gauge, Health};
+use crate::status::{Cause, Gauge, Health};
 
 /// How often certificate and addresses are looked at, and the page's own line on the board.
 const LOOK: Duration = Duration::from_secs(60);
 /// A certificate of the settings that ends within this is told.
 const ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// What lies behind all faults of the page but that nobody has claimed the box.
+const CERTIFICATE: Option<Cause> = Some(Cause::Tls);
 
 /// Keeps the certificate fit and the line on the board true.
 pub(super) async fn look_after(
@@ -59,16 +62,16 @@ pub(super) async fn look_after(
 fn health(shared: &Shared, ends: Timestamp, trouble: Option<String>, addresses: &[SocketAddr]) -> Health {
     if let Some(error) = trouble {
         let what = format!("the page's certificate cannot be renewed, the one before stays in use: {error}");
-        return Health::degraded(what, "see the disk's state, and the files that [page] names");
+        return Health::degraded(what, "see the disk's state, and the files that [page] names").because(CERTIFICATE);
     }
     let now = shared.context.clock.now();
     if now >= ends {
         let todo = "put a new certificate in its place; the page takes it by itself";
-        return Health::degraded(format!("the page's certificate expired on {ends}"), todo);
+        return Health::degraded(format!("the page's certificate expired on {ends}"), todo).because(CERTIFICATE);
     }
     if ends.since(now) < ENDS_SOON {
         let todo = "put a new certificate in its place; the page takes it by itself";
-        return Health::degraded(format!("the page's certificate expires on {ends}"), todo);
+        return Health::degraded(format!("the page's certificate expires on {ends}"), todo).because(CERTIFICATE);
     }
     if !shared.accounts.is_claimed() {
         let ports: Vec<String> = addresses.iter().map(|address| address.port().to_string()).collect();

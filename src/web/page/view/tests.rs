@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::event::SourceId;
 use crate::queue::Totals;
-use crate::status::{Board, Component, Count, Device, DropReason, Gauge, Health, Snapshot};
+use crate::status::{Board, Cause, Component, Count, Device, DropReason, Gauge, Health, Snapshot};
 use crate::web::page::account::Role;
 use crate::web::page::history::{Now, Series, Span};
 
@@ -330,6 +330,9 @@ fn the_verdict_is_that_of_the_worst_part() {
     page.counters().set(Gauge::Unclaimed, 1);
     page.set(Health::degraded("nobody has claimed this box", "claim it"));
     assert_eq!(verdict(), ("healthy".into(), "The box is well. Nobody has claimed it on its page yet.".into()));
+    page.set(Health::degraded("its certificate expired", "renew it").because(Some(Cause::Tls)));
+    assert_eq!(verdict().0, "degraded", "nobody has claimed it, and more");
+    page.set(Health::Healthy);
     source.set(Health::degraded("x", "y"));
     assert_eq!(verdict(), ("degraded".into(), "The box works, but one part needs a look.".into()));
     output.set(Health::failed("x", "y"));
